@@ -139,7 +139,9 @@ def _check_tree(name: str, joints: tuple[str, ...], parents: tuple[int, ...]) ->
         raise SkeletonError(f"Skeleton {name!r} names these joints twice: {', '.join(twice[:10])}. Rename them.")
     roots = [joints[index] for index, parent in enumerate(parents) if parent == -1]
     if len(roots) != 1:
-        raise SkeletonError(f"Skeleton {name!r} has {len(roots)} roots (parent -1): {roots[:10]}; exactly one is needed.")
+        raise SkeletonError(
+            f"Skeleton {name!r} has {len(roots)} roots (parent -1): {roots[:10]}; exactly one is needed."
+        )
     for index, parent in enumerate(parents):
         if not -1 <= parent < len(joints):
             raise SkeletonError(
@@ -527,23 +529,40 @@ def get_body_part(skeleton: "str | Skeleton", part: str) -> tuple[int, ...]:
     return get_skeleton(skeleton).chains[part]
 
 
+LONG_BONE = 0.7  # of the longest bone of a limb: upper arm and thigh are, collar bone and pelvis are not
+
+
+def limb_root(joints: np.ndarray, chain: Sequence[int]) -> int:
+    """The shoulder or hip of a limb's chain: where its first long bone begins.
+
+    Told by the bones' lengths, since names and hierarchies disagree: some repeat the pelvis in front of the hip, some have
+    a collar joint, and ASF files name a bone's far end.
+    """
+    if len(chain) < 3:
+        return chain[-1]
+    frame = joints[0, list(chain[1:])]
+    lengths = np.sqrt(np.square(frame[1:] - frame[:-1]).sum(axis=-1))
+    return chain[1 + int(np.argmax(lengths >= LONG_BONE * lengths.max()))]
+
+
 def lateral_axis(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """Left minus right over hips and shoulders, `(T, 3)`, not normalised: what the facing direction follows from.
 
-    As HumanML3D does, both pairs are added up. In each limb the first joints that are apart by more than 2 cm on
-    average count, since some hierarchies repeat the pelvis as the first joint of both legs.
+    Args:
+        joints (`np.ndarray` of shape `(T, J, 3)`): Positions.
+        skeleton (`Skeleton`): Tells the limbs.
 
     Raises:
         SkeletonError: The skeleton has no pair of limbs, so the facing direction is undefined.
     """
     axis = np.zeros((joints.shape[0], 3), dtype=joints.dtype)
+    found = False
     for limb in ("leg", "arm"):
-        for left, right in zip(skeleton.chains[f"left_{limb}"][1:], skeleton.chains[f"right_{limb}"][1:]):
-            difference = joints[:, left] - joints[:, right]
-            if np.linalg.norm(difference, axis=-1).mean() > 0.02:
-                axis += difference
-                break
-    if not np.any(axis):
+        left, right = skeleton.chains[f"left_{limb}"], skeleton.chains[f"right_{limb}"]
+        if left and right:
+            axis += joints[:, limb_root(joints, left)] - joints[:, limb_root(joints, right)]
+            found = True
+    if not found:
         raise SkeletonError(
             f"Skeleton {skeleton.name!r} has no pair of arms or legs, so the direction it faces is undefined."
         )

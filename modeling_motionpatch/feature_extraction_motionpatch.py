@@ -1,0 +1,425 @@
+"""Joints (T, J, 3) in metres, Y up -> motion patches (3, frames, 5 * N); numpy only.
+
+Every body part's chain of joints is interpolated to N points; N frames by N points of a part make one patch whose x, y
+and z a Vision Transformer reads as red, green and blue (paper, Sec. 3.1). All parts together are one matrix product.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from transformers import BatchFeature, FeatureExtractionMixin
+from transformers.utils import logging
+
+from .geometry_motionpatch import (
+    INTERPOLATIONS,
+    MIN_FRAMES,
+    MotionInputError,
+    body_length,
+    canonicalize_joints,
+    check_fps,
+    check_joints,
+    points_matrix,
+    resample_joints,
+)
+from .skeletons_motionpatch import BODY_PARTS, Skeleton, get_skeleton
+
+
+logger = logging.get_logger(__name__)
+
+OFFICIAL_PART_ORDER = ("right_leg", "left_leg", "torso", "right_arm", "left_arm")
+MIN_STD = 1e-4  # [m]; a coordinate that moves less than 0.1 mm over a data set is not scaled up to noise
+
+
+class MotionPatchFeatureExtractor(FeatureExtractionMixin):
+    r"""
+    Turns joint positions of any known skeleton into motion patches.
+
+    Args:
+        patch_size (`int`, *optional*, defaults to 16): N, points a body part and frames a patch.
+        max_frames (`int`, *optional*, defaults to 224): Longest motion [frames]; what is longer is cut.
+        fps (`float`, *optional*, defaults to 20.0): Frame rate [1/s] that motions are brought to.
+        skeleton (`str`, `dict` or `Skeleton`, *optional*, defaults to `"smpl22"`):
+            The skeleton of motions that come without one.
+        normalization (`"point"`, `"joint"` or `"none"`, *optional*, defaults to `"point"`):
+            z-score of every sampled point (paper), so that any skeleton can be read, or of every joint of `skeleton`
+            before interpolation (official code).
+        interpolation (`"half_pixel"`, `"linear"` or `"arc_length"`, *optional*, defaults to `"arc_length"`):
+            Where the N points lie on a chain, see [`~geometry_motionpatch.chain_weights`].
+        padding (`"mask"` or `"zeros"`, *optional*, defaults to `"mask"`):
+            `"mask"` also returns `motion_attention_mask`, so that padded frames change nothing; `"zeros"` lets zeros
+            be attended to and averaged in (official code).
+        part_order (`Sequence[str]`, *optional*): Body parts from left to right in the patches.
+        do_canonicalize (`bool`, *optional*, defaults to `True`):
+            Put each motion on the floor, its first root over the origin, its first frame facing +Z.
+        reference_length (`float`, *optional*):
+            Scale each person to this length of torso plus one leg [m]; `None` keeps sizes.
+        resampling (`"linear"` or `"repeat"`, *optional*, defaults to `"linear"`):
+            How a frame rate is changed; `"repeat"` is the official rule for KIT-ML.
+        input_kind (`"patches"` or `"frames"`, *optional*, defaults to `"patches"`):
+            `"frames"` returns the joints themselves, (3, frames, J): the ablation without patches (Table 4).
+        num_persons (`int`, *optional*, defaults to 1): Persons a motion; 2 reads arrays (T, 2, J, 3).
+        mean, std (`array_like`, *optional*):
+            Statistics [m], `(5 * N, 3)` for `"point"` and `(J, 3)` for `"joint"`; set by [`fit`].
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from modeling_motionpatch import MotionPatchFeatureExtractor
+    >>> extractor = MotionPatchFeatureExtractor(normalization="none")
+    >>> batch = extractor(np.random.rand(60, 22, 3), skeleton="smpl22", fps=20.0)
+    >>> batch["motion_values"].shape, batch["motion_attention_mask"].shape
+    ((1, 3, 224, 80), (1, 14, 5))
+    ```
+    """
+
+    model_input_names = ["motion_values", "motion_attention_mask"]
+
+    def __init__(
+        self,
+        patch_size: int = 16,
+        max_frames: int = 224,
+        fps: float = 20.0,
+        skeleton: "str | dict | Skeleton" = "smpl22",
+        normalization: str = "point",
+        interpolation: str = "arc_length",
+        padding: str = "mask",
+        part_order: Sequence[str] = BODY_PARTS,
+        do_canonicalize: bool = True,
+        reference_length: float | None = None,
+        resampling: str = "linear",
+        input_kind: str = "patches",
+        num_persons: int = 1,
+        mean=None,
+        std=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for name, value, allowed in (
+            ("normalization", normalization, ("point", "joint", "none")),
+            ("interpolation", interpolation, INTERPOLATIONS),
+            ("padding", padding, ("mask", "zeros")),
+            ("resampling", resampling, ("linear", "repeat")),
+            ("input_kind", input_kind, ("patches", "frames")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"`{name}` is {value!r}; it must be one of {allowed}.")
+        if sorted(part_order) != sorted(BODY_PARTS):
+            raise ValueError(f"`part_order` is {list(part_order)}; it must hold each of {list(BODY_PARTS)} once.")
+        if patch_size < 1 or max_frames < MIN_FRAMES or (input_kind == "patches" and max_frames % patch_size):
+            raise ValueError(
+                f"`max_frames` is {max_frames} and `patch_size` {patch_size}; frames must be a multiple of the patch size."
+            )
+        if input_kind == "frames" and normalization == "point":
+            normalization = "joint"  # without patches there are no points
+        self.patch_size = patch_size
+        self.max_frames = max_frames
+        self.fps = check_fps(fps)
+        skeleton = get_skeleton(skeleton)
+        self.skeleton = skeleton.to_dict() if skeleton.to_string().startswith("{") else skeleton.name
+        self.normalization = normalization
+        self.interpolation = interpolation
+        self.padding = padding
+        self.part_order = list(part_order)
+        self.do_canonicalize = do_canonicalize
+        self.reference_length = reference_length
+        self.resampling = resampling
+        self.input_kind = input_kind
+        self.num_persons = num_persons
+        self.mean, self.std = self._check_statistics(mean, std)
+
+    @classmethod
+    def official(cls, mean, std, skeleton: "str | Skeleton" = "smpl22", **kwargs) -> "MotionPatchFeatureExtractor":
+        """The published code's preprocessing: joints must already be in HumanML3D's canonical form.
+
+        Args:
+            mean, std (`array_like` of shape `(J, 3)`): `Mean_raw.npy` and `Std_raw.npy` [m].
+            skeleton (`str`, *optional*, defaults to `"smpl22"`): `"smpl22"` (HumanML3D) or `"kit21"` (KIT-ML).
+        """
+        settings = {
+            "normalization": "joint",
+            "interpolation": "half_pixel",
+            "padding": "zeros",
+            "part_order": OFFICIAL_PART_ORDER,
+            "do_canonicalize": False,
+            "resampling": "repeat",
+        }
+        return cls(skeleton=skeleton, mean=mean, std=std, **{**settings, **kwargs})
+
+    @classmethod
+    def paper(cls, skeleton: "str | Skeleton" = "smpl22", **kwargs) -> "MotionPatchFeatureExtractor":
+        """The paper's text where it differs from the code: z-score of each point, evenly spaced linear interpolation."""
+        settings = {
+            "normalization": "point",
+            "interpolation": "linear",
+            "padding": "zeros",
+            "do_canonicalize": False,
+        }
+        return cls(skeleton=skeleton, **{**settings, **kwargs})
+
+    # ------------------------------------------------------------------------------------------------ statistics
+
+    def _check_statistics(self, mean, std):
+        if (mean is None) != (std is None):
+            raise ValueError("`mean` and `std` come together; one of them is missing.")
+        if mean is None:
+            return None, None
+        rows = get_skeleton(self.skeleton).num_joints if self.normalization == "joint" else self.num_points
+        mean, std = np.asarray(mean, dtype=np.float32), np.asarray(std, dtype=np.float32)
+        if self.normalization != "none" and (mean.shape != (rows, 3) or std.shape != (rows, 3)):
+            raise ValueError(
+                f"`mean` has shape {mean.shape} and `std` {std.shape}; normalization={self.normalization!r} of skeleton "
+                f"{get_skeleton(self.skeleton).name!r} needs ({rows}, 3)."
+            )
+        if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std >= 0).all()):
+            raise ValueError("`mean` and `std` must be finite and `std` not negative.")
+        return mean, std
+
+    @property
+    def num_points(self) -> int:
+        """Points across all body parts, 5 * N."""
+        return len(self.part_order) * self.patch_size
+
+    def fit(self, motions, skeleton=None, fps=None) -> "MotionPatchFeatureExtractor":
+        """Computes mean and standard deviation over all frames of `motions` (of the training split alone).
+
+        Args:
+            motions: As in [`__call__`].
+            skeleton, fps: As in [`__call__`]. With `normalization="joint"` all motions must have `self.skeleton`.
+
+        Returns:
+            The extractor itself.
+        """
+        if self.normalization == "none":
+            return self
+        total = squares = count = 0
+        for joints, of_skeleton in self._prepare(motions, skeleton, fps):
+            if self.normalization == "joint":
+                values = np.moveaxis(self._own_joints(joints, of_skeleton), -1, -3 if joints.ndim == 3 else -4)
+                values, weight = values.reshape(3, -1, joints.shape[-2]), 1
+            else:
+                values = self._to_points(joints, of_skeleton)
+                values = np.moveaxis(values, -3, 0).reshape(3, -1, values.shape[-1])
+                weight = self._present_points(of_skeleton)[:, None]
+            # Sums within a clip in float32 are exact enough; over the data set they are kept in float64.
+            total = total + values.sum(axis=1, dtype=np.float64).T
+            squares = squares + np.einsum("ctw,ctw->wc", values, values, dtype=np.float64)
+            count = count + weight * values.shape[1]
+        if not np.any(count):
+            raise MotionInputError("`fit` was given no motion.")
+        count = np.maximum(count, 1)
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        self.mean, self.std = self._check_statistics(mean, np.where(std < MIN_STD, 1.0, std))
+        return self
+
+    def _statistics(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.normalization == "none":
+            return np.zeros((rows, 3), np.float32), np.ones((rows, 3), np.float32)
+        if self.mean is None:
+            logger.warning_once(
+                f"The feature extractor has normalization={self.normalization!r} but no statistics yet, so values stay "
+                "in metres. Call `fit` on the training motions, or load a trained processor."
+            )
+            return np.zeros((rows, 3), np.float32), np.ones((rows, 3), np.float32)
+        return self.mean, np.where(self.std > 0, self.std, np.float32(1))
+
+    # ------------------------------------------------------------------------------------------------ one motion
+
+    def _prepare(self, motions, skeleton, fps):
+        """Yields (canonical joints at `self.fps`, skeleton) of each motion, checked."""
+        motions, skeletons, rates = self._as_lists(motions, skeleton, fps)
+        for index, (motion, of_skeleton, rate) in enumerate(zip(motions, skeletons, rates)):
+            name = f"motion {index}" if len(motions) > 1 else "motion"
+            joints = check_joints(motion, of_skeleton, self.num_persons, name)
+            joints = resample_joints(joints, rate, self.fps, self.resampling)
+            if self.do_canonicalize:
+                first = joints if joints.ndim == 3 else joints[:, 0]
+                scale = self.reference_length / body_length(first, of_skeleton) if self.reference_length else 1.0
+                joints = canonicalize_joints(joints, of_skeleton, scale)
+            yield joints, of_skeleton
+
+    def _as_lists(self, motions, skeleton, fps):
+        """One motion or many, with one skeleton and rate for all or one each -> three lists of the same length."""
+        ndim = 3 if self.num_persons == 1 else 4
+        if hasattr(motions, "joints") or (hasattr(motions, "ndim") and motions.ndim <= ndim):
+            motions = [motions]
+        elif isinstance(motions, (list, tuple)) and motions and np.isscalar(_first_scalar(motions, ndim)):
+            motions = [motions]  # one motion as nested lists of numbers
+        motions = list(motions)
+
+        def spread(value, name, default):
+            if isinstance(value, (list, tuple)):
+                if len(value) != len(motions):
+                    raise MotionInputError(
+                        f"{len(motions)} motions but {len(value)} values of `{name}`; give one each."
+                    )
+                return list(value)
+            return [getattr(motion, name, None) if value is None else value for motion in motions]
+
+        skeletons = [get_skeleton(s if s is not None else self.skeleton) for s in spread(skeleton, "skeleton", None)]
+        rates = [check_fps(self.fps if rate is None else rate) for rate in spread(fps, "fps", None)]
+        arrays = [_to_numpy(getattr(motion, "joints", motion)) for motion in motions]
+        return arrays, skeletons, rates
+
+    def _own_joints(self, joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+        own = get_skeleton(self.skeleton)
+        if skeleton.num_joints != own.num_joints or skeleton.chains != own.chains:
+            raise MotionInputError(
+                f"normalization='joint' has statistics of skeleton {own.name!r}; a motion of {skeleton.name!r} cannot "
+                "be read with them. Use normalization='point', which reads any skeleton."
+            )
+        return joints
+
+    def _present_points(self, skeleton: Skeleton) -> np.ndarray:
+        """(5 * N,) bool: points of body parts that the skeleton has."""
+        return np.repeat([bool(skeleton.chains[part]) for part in self.part_order], self.patch_size)
+
+    def _to_points(self, joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+        """(T, J, 3) -> (3, T, 5 * N), or (T, P, J, 3) -> (P, 3, T, 5 * N), by one matrix product over all frames."""
+        if self.interpolation == "arc_length":
+            first = joints if joints.ndim == 3 else joints[:, 0]
+            matrix = points_matrix(skeleton, self.patch_size, self.part_order, "arc_length", first)
+        else:
+            key = (skeleton, self.patch_size, tuple(self.part_order), self.interpolation)
+            matrix = _MATRICES.get(key)
+            if matrix is None:
+                matrix = _MATRICES[key] = points_matrix(*key)
+        return np.ascontiguousarray(_channels_first(joints)) @ matrix.T
+
+    def joints_to_points(self, joints, skeleton=None, fps=None) -> np.ndarray:
+        """One motion -> its normalised points, before cutting and padding.
+
+        Args:
+            joints (`np.ndarray` of shape `(T, J, 3)`): Positions [m].
+            skeleton (`str` or `Skeleton`, *optional*): Default: the extractor's own.
+            fps (`float`, *optional*): Frame rate of `joints`; default: the extractor's own.
+
+        Returns:
+            `np.ndarray` of shape `(T', 5 * patch_size, 3)` and dtype float32; `(T', J, 3)` for
+            `input_kind="frames"`, and a person axis behind the first for several persons.
+        """
+        ((prepared, of_skeleton),) = self._prepare([joints], skeleton, fps)
+        return np.moveaxis(self._normalized(prepared, of_skeleton), (-3, -2), (-1, 0))
+
+    def _normalized(self, joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+        """(T, J, 3) -> (3, T, W), or (T, P, J, 3) -> (P, 3, T, W): z-scored, interpolated."""
+        if self.normalization == "joint" or self.input_kind == "frames":
+            joints = self._own_joints(joints, skeleton)
+            mean, std = self._statistics(joints.shape[-2])
+            joints = (joints - mean) / std
+            return _channels_first(joints) if self.input_kind == "frames" else self._to_points(joints, skeleton)
+        mean, std = self._statistics(self.num_points)
+        points = self._to_points(joints, skeleton)
+        points -= mean.T[:, None]
+        points /= std.T[:, None]
+        present = self._present_points(skeleton)
+        if not present.all():
+            points[..., ~present] = 0
+        return points
+
+    # ------------------------------------------------------------------------------------------------ batches
+
+    def __call__(self, motions, skeleton=None, fps=None, return_tensors: str | None = None, **kwargs) -> BatchFeature:
+        """One motion or a list of motions -> a padded batch.
+
+        Args:
+            motions (`array_like` of shape `(T, J, 3)`, an object with `joints`, `fps` and `skeleton`, or a list of them):
+                Positions [m], Y up. Torch tensors are accepted.
+            skeleton (`str`, `Skeleton` or a list of them, *optional*): What the motions are recorded with.
+            fps (`float` or a list, *optional*): Frame rate(s) [1/s]; default: the extractor's own.
+            return_tensors (`"pt"` or `"np"`, *optional*): numpy by default.
+
+        Returns:
+            `BatchFeature` with
+
+            - `motion_values` of shape `(B, 3, max_frames, 5 * patch_size)`, float32 (a person axis behind B for
+              several persons; J instead of `5 * patch_size` for `input_kind="frames"`),
+            - `motion_attention_mask` of shape `(B, max_frames / patch_size, 5)`, int64, with `padding="mask"`, or where
+              a skeleton lacks a body part: 1 for a patch to attend to.
+
+        Raises:
+            MotionInputError: A motion that cannot be read; its message says which and why.
+        """
+        if kwargs:
+            raise TypeError(f"Unknown arguments {sorted(kwargs)}; options are set when the extractor is made.")
+        prepared = list(self._prepare(motions, skeleton, fps))
+        if not prepared:
+            raise MotionInputError("No motion was given.")
+        values = [self._normalized(joints, of_skeleton) for joints, of_skeleton in prepared]
+        return self._batch(values, [of_skeleton for _, of_skeleton in prepared], return_tensors, self.max_frames)
+
+    def pad(
+        self,
+        points: Sequence[np.ndarray],
+        skeletons: Sequence[Skeleton] | None = None,
+        return_tensors: str | None = None,
+        num_frames: int | None = None,
+    ) -> BatchFeature:
+        """Normalised points (of [`joints_to_points`]) -> a padded batch, see [`__call__`].
+
+        Args:
+            points (`Sequence[np.ndarray]`): Each `(T', W, 3)`, cut to the first `max_frames`.
+            skeletons (`Sequence[Skeleton]`, *optional*): Tell which body parts are missing.
+            num_frames (`int`, *optional*): Height of the batch instead of `max_frames`, a multiple of the patch size.
+        """
+        values = [np.moveaxis(clip, (-1, 0), (-3, -2)) for clip in points]
+        return self._batch(values, skeletons, return_tensors, self.max_frames if num_frames is None else num_frames)
+
+    def _batch(self, clips, skeletons, return_tensors, height: int) -> BatchFeature:
+        """Clips (..., 3, T', W) -> zero-padded (B, ..., 3, height, W) and their mask."""
+        token_frames = 1 if self.input_kind == "frames" else self.patch_size
+        columns = 1 if self.input_kind == "frames" else len(self.part_order)
+        people = clips[0].shape[:-3]
+        values = np.zeros((len(clips), *people, 3, height, clips[0].shape[-1]), dtype=np.float32)
+        mask = np.zeros((len(clips), *people, height // token_frames, columns), dtype=np.int64)
+        incomplete = False
+        for index, clip in enumerate(clips):
+            length = min(clip.shape[-2], height)
+            values[index, ..., :length, :] = clip[..., :length, :]
+            rows = -(-length // token_frames) if self.padding == "mask" else None
+            present = 1
+            if skeletons is not None and columns > 1:
+                present = np.array([bool(skeletons[index].chains[part]) for part in self.part_order], dtype=np.int64)
+                incomplete |= not present.all()
+            mask[index, ..., :rows, :] = present
+        data = {"motion_values": values}
+        if self.padding == "mask" or incomplete:
+            data["motion_attention_mask"] = mask
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def to_dict(self) -> dict:
+        """JSON-serialisable settings, the statistics among them."""
+        output = super().to_dict()
+        for name in ("mean", "std"):
+            if output.get(name) is not None:
+                output[name] = np.asarray(output[name], dtype=np.float32).tolist()
+        return output
+
+
+_MATRICES: dict[tuple, np.ndarray] = {}  # (skeleton, N, part order, interpolation) -> points_matrix, a few kB each
+
+
+def _channels_first(joints: np.ndarray) -> np.ndarray:
+    """(T, J, 3) -> (3, T, J), or (T, P, J, 3) -> (P, 3, T, J), as a view."""
+    return joints.transpose(2, 0, 1) if joints.ndim == 3 else joints.transpose(1, 3, 0, 2)
+
+
+def _first_scalar(nested, depth: int):
+    """The element `depth` levels down the first entries, or the list where the nesting ends earlier."""
+    for _ in range(depth):
+        if not isinstance(nested, (list, tuple)) or not len(nested):
+            return nested
+        nested = nested[0]
+    return nested
+
+
+def _to_numpy(motion):
+    """Torch tensors of any device or dtype -> numpy, without importing torch."""
+    if hasattr(motion, "detach"):
+        motion = motion.detach().cpu()
+        motion = (motion.float() if motion.is_floating_point() else motion).numpy()
+    return motion
+
+
+__all__ = ["MotionPatchFeatureExtractor"]

@@ -1,0 +1,248 @@
+"""Joints (T, J, 3) in metres, Y up -> checked, resampled, canonical joints, and the matrix that turns joints into points.
+
+Pure functions of numpy arrays; no state. T frames, J joints, N points a body part.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .skeletons_motionpatch import Skeleton, lateral_axis
+
+
+MIN_FRAMES = 2  # a single pose is no motion
+UP_AXIS = 1  # Y
+BONE_FRAMES = 8  # bones keep their lengths, so a few frames tell them
+MIN_LEVEL = 0.3  # sine: hips and shoulders steeper than about 70 degrees do not tell which way a person faces
+
+
+class MotionInputError(ValueError):
+    """A motion that cannot be turned into patches: wrong shape, empty, or not finite."""
+
+
+def check_joints(joints, skeleton: Skeleton, num_persons: int = 1, name: str = "motion") -> np.ndarray:
+    """Checks one motion and returns it as float32, without a copy where it is float32 already.
+
+    Args:
+        joints (`array_like` of shape `(T, J, 3)`, or `(T, P, J, 3)` where P persons are expected): Positions [m].
+        skeleton (`Skeleton`): The skeleton whose J joints the second-last axis holds.
+        num_persons (`int`, *optional*, defaults to 1): P.
+        name (`str`, *optional*): What the messages call the motion.
+
+    Returns:
+        `np.ndarray` of dtype float32 and the shape of `joints`.
+
+    Raises:
+        MotionInputError: Another number of axes or joints, axes swapped, fewer than two frames, NaN or infinite
+            positions (the message says in which frames).
+    """
+    try:
+        array = np.asarray(joints)
+        if array.dtype == object or array.dtype.kind not in "fiu":
+            raise TypeError(f"dtype {array.dtype}")
+        array = array.astype(np.float32, copy=False)
+    except (TypeError, ValueError) as error:
+        raise MotionInputError(
+            f"The {name} is no numeric array ({error}); give joint positions of shape (T, J, 3) in metres."
+        ) from None
+    expected = "(T, J, 3)" if num_persons == 1 else f"(T, {num_persons}, J, 3)"
+    num_joints = skeleton.num_joints
+    if array.ndim != (3 if num_persons == 1 else 4):
+        raise MotionInputError(
+            f"The {name} has shape {array.shape}; {expected} is expected, with J = {num_joints} joints of skeleton "
+            f"{skeleton.name!r}."
+            + (" Features of 263 or 251 columns become joints with `load_motion`." if array.ndim == 2 else "")
+        )
+    if array.shape[0] == 0:
+        raise MotionInputError(f"The {name} is empty (shape {array.shape}); at least {MIN_FRAMES} frames are needed.")
+    if num_persons > 1 and array.shape[1] != num_persons:
+        raise MotionInputError(f"The {name} has shape {array.shape}; axis 1 must hold the {num_persons} persons.")
+    if array.shape[-1] != 3 or array.shape[-2] != num_joints:
+        remedy = f"pass the `skeleton=` it was recorded with (given: {skeleton.name!r} with {num_joints} joints)."
+        if array.shape[-1] == 3 and array.shape[0] == num_joints:
+            remedy = f"axis 0 has {num_joints} entries, so frames and joints look swapped: motion.swapaxes(0, -2)."
+        elif array.shape[-2] == 3 and array.shape[-1] == num_joints:
+            remedy = "joints and xyz look swapped: motion.swapaxes(-1, -2)."
+        elif array.shape[-1] != 3:
+            remedy = "the last axis must be x, y and z."
+        raise MotionInputError(f"The {name} has shape {array.shape} where {expected} is expected: {remedy}")
+    if array.shape[0] < MIN_FRAMES:
+        raise MotionInputError(
+            f"The {name} has {array.shape[0]} frame; at least {MIN_FRAMES} are needed. Repeat the frame for a pose."
+        )
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.flatnonzero(~finite.reshape(array.shape[0], -1).all(axis=1))
+        listed = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+        raise MotionInputError(
+            f"The {name} holds NaN or infinite positions in {len(bad)} of {array.shape[0]} frames ({listed}); "
+            "cut these frames out or fill them before."
+        )
+    return array
+
+
+def check_fps(fps) -> float:
+    """Frames per second as float.
+
+    Raises:
+        MotionInputError: Not a finite number above zero.
+    """
+    try:
+        value = float(fps)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not (np.isfinite(value) and value > 0):
+        raise MotionInputError(f"`fps` is {fps!r}; it must be a finite number above 0 [1/s].")
+    return value
+
+
+def resample_joints(joints: np.ndarray, fps: float, target_fps: float, method: str = "linear") -> np.ndarray:
+    """Changes the frame rate along axis 0.
+
+    Args:
+        joints (`np.ndarray` of shape `(T, ..., 3)`): Positions at `fps`.
+        fps (`float`): Frames per second of the input.
+        target_fps (`float`): Frames per second of the result.
+        method (`"linear"` or `"repeat"`, *optional*, defaults to `"linear"`):
+            `"linear"` interpolates in time and keeps the duration. `"repeat"` is the official rule for KIT-ML: whole
+            blocks of `int(fps)` frames become `int(target_fps)` frames by repetition (12.5 fps: 12 frames to 20,
+            so time runs 4 % off), and whole-number rates are strided.
+
+    Returns:
+        `np.ndarray` of shape `(T', ..., 3)` in the dtype of `joints`.
+
+    Raises:
+        MotionInputError: A rate is not a finite number above zero, or the method is unknown.
+    """
+    fps, target_fps = check_fps(fps), check_fps(target_fps)
+    num_frames = joints.shape[0]
+    if fps == target_fps or num_frames == 0:
+        return joints
+    if method == "repeat":
+        if int(fps) and int(fps) % int(target_fps):
+            block = int(fps)
+            within = np.floor(fps / target_fps * np.arange(int(target_fps))).astype(int)
+            index = (np.arange(num_frames // block + 1)[:, None] * block + within).reshape(-1)
+            return joints[index[index < num_frames]]
+        return joints[np.arange(0, num_frames, fps / target_fps, dtype=int)]
+    if method != "linear":
+        raise MotionInputError(f"`method` is {method!r}; it must be 'linear' or 'repeat'.")
+    # The last frame that still lies inside the recording; 1e-6 absorbs the rounding of e.g. 0.0333333 s a frame.
+    length = int(np.floor((num_frames - 1) * target_fps / fps + 1e-6)) + 1
+    position = np.minimum(np.arange(length) * (fps / target_fps), num_frames - 1)
+    below = np.floor(position).astype(int)
+    above = np.minimum(below + 1, num_frames - 1)
+    weight = (position - below).astype(joints.dtype).reshape(-1, *[1] * (joints.ndim - 1))
+    return joints[below] * (1 - weight) + joints[above] * weight
+
+
+def facing_rotation(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The (3, 3) turn about Y that makes the first frame face +Z, by hips and shoulders as HumanML3D does.
+
+    A person who lies on the side has no facing direction in that frame; the first frame that has one decides then.
+    """
+    for frames in (joints[:1], joints):  # the first frame nearly always tells
+        left = lateral_axis(frames, skeleton)  # (T, 3), points to the person's left
+        forward = np.stack([-left[:, 2], left[:, 0]], axis=1)  # (T, 2): x and z of left x up
+        length = np.linalg.norm(forward, axis=1)
+        clear = np.flatnonzero(length > MIN_LEVEL * np.linalg.norm(left, axis=1))
+        if len(clear):
+            break
+    frame = clear[0] if len(clear) else int(np.argmax(length))
+    if length[frame] == 0:
+        return np.eye(3, dtype=joints.dtype)
+    x, z = forward[frame] / length[frame]
+    return np.array([[z, 0, -x], [0, 1, 0], [x, 0, z]], dtype=joints.dtype)
+
+
+def canonicalize_joints(joints: np.ndarray, skeleton: Skeleton, scale: float = 1.0) -> np.ndarray:
+    """Puts a motion on the floor, its first root over the origin, its first frame facing +Z, as HumanML3D does.
+
+    Args:
+        joints (`np.ndarray` of shape `(T, J, 3)` or `(T, P, J, 3)`): Positions [m], Y up. With several persons the
+            first one decides and all are moved together.
+        skeleton (`Skeleton`): Tells pelvis, hips and shoulders.
+        scale (`float`, *optional*, defaults to 1.0): Factor on all positions.
+
+    Returns:
+        `np.ndarray` of the same shape and dtype.
+    """
+    first = joints if joints.ndim == 3 else joints[:, 0]
+    origin = first[0, skeleton.pelvis].copy()
+    origin[UP_AXIS] = joints[..., UP_AXIS].min()
+    turn = facing_rotation(first, skeleton) * joints.dtype.type(scale)
+    return ((joints - origin).reshape(-1, 3) @ turn.T).reshape(joints.shape)  # one product, not one a frame
+
+
+def body_length(joints: np.ndarray, skeleton: Skeleton) -> float:
+    """Bone lengths along torso and legs [m], the mean over frames and sides: a size that no pose changes."""
+    lengths = []
+    for part in ("torso", "left_leg", "right_leg"):
+        chain = list(skeleton.chains[part])
+        if len(chain) > 1:
+            lengths.append(bone_lengths(joints, chain).sum())
+    if len(lengths) < 3:
+        raise MotionInputError(f"Skeleton {skeleton.name!r} lacks torso or legs, so its size is undefined.")
+    return float(lengths[0] + (lengths[1] + lengths[2]) / 2)
+
+
+def bone_lengths(joints: np.ndarray, chain: Sequence[int]) -> np.ndarray:
+    """Mean distance [m] over a few frames between neighbours of a chain of K joints, `(K - 1,)`."""
+    chain = list(chain)
+    some = joints[:: max(1, len(joints) // BONE_FRAMES)][:, chain]
+    return np.sqrt(np.square(some[:, 1:] - some[:, :-1]).sum(axis=-1)).mean(axis=0)
+
+
+INTERPOLATIONS = ("half_pixel", "linear", "arc_length")
+
+
+def chain_weights(
+    num_joints: int, num_points: int, interpolation: str, lengths: np.ndarray | None = None
+) -> np.ndarray:
+    """Weights (N, K) that interpolate a chain of K joints to N points.
+
+    `"half_pixel"` is the official code's rule, that of an image resized with its pixel centres and clamped ends
+    (5 joints -> 0, 0, .281, ..., 3.719, 4, 4); `"linear"` is the paper's text, evenly from the first to the last joint
+    by their number; `"arc_length"` evenly along the bones, whose K - 1 `lengths` [m] it takes.
+    """
+    if num_joints == 1:
+        return np.ones((num_points, 1), dtype=np.float32)
+    if interpolation == "half_pixel":
+        position = (np.arange(num_points) + 0.5) * (num_joints / num_points) - 0.5
+    elif interpolation == "linear":
+        position = np.linspace(0.0, num_joints - 1, num_points) if num_points > 1 else np.zeros(1)
+    elif interpolation == "arc_length":
+        along = np.concatenate([[0.0], np.cumsum(np.asarray(lengths, dtype=np.float64))])
+        if along[-1] <= 0:  # all joints in one place
+            return chain_weights(num_joints, num_points, "linear")
+        along += np.arange(num_joints) * (along[-1] * 1e-9)  # keeps bones of length zero increasing
+        position = np.interp(np.linspace(0.0, along[-1], num_points), along, np.arange(num_joints))
+    else:
+        raise ValueError(f"`interpolation` is {interpolation!r}; it must be one of {INTERPOLATIONS}.")
+    position = np.clip(position, 0, num_joints - 1)
+    below = np.minimum(position.astype(int), num_joints - 2)
+    weights = np.zeros((num_points, num_joints), dtype=np.float64)
+    weights[np.arange(num_points), below] = 1 - (position - below)
+    weights[np.arange(num_points), below + 1] += position - below
+    return weights.astype(np.float32)
+
+
+def points_matrix(
+    skeleton: Skeleton,
+    num_points: int,
+    part_order: Sequence[str],
+    interpolation: str = "half_pixel",
+    joints: np.ndarray | None = None,
+) -> np.ndarray:
+    """The one matrix (parts * N, J) that takes all joints to all points: `points = matrix @ joints`.
+
+    Rows of a part the skeleton does not have are zero. `joints` `(T, J, 3)` is needed for `"arc_length"` alone.
+    """
+    matrix = np.zeros((len(part_order) * num_points, skeleton.num_joints), dtype=np.float32)
+    for index, part in enumerate(part_order):
+        chain = list(skeleton.chains[part])
+        if chain:
+            lengths = bone_lengths(joints, chain) if interpolation == "arc_length" and len(chain) > 1 else None
+            weights = chain_weights(len(chain), num_points, interpolation, lengths)
+            matrix[index * num_points : (index + 1) * num_points, chain] = weights
+    return matrix

@@ -1,0 +1,91 @@
+"""Text and joints -> the inputs of `MotionPatchModel`: a tokenizer and a feature extractor behind one call."""
+
+from transformers import BatchFeature, ProcessorMixin
+
+from .geometry_motionpatch import MotionInputError
+
+
+MAX_TEXT_TOKENS = 77  # where a tokenizer states no limit of its own; captions of HumanML3D end well below
+
+
+class MotionPatchProcessor(ProcessorMixin):
+    r"""
+    A [`MotionPatchFeatureExtractor`] and a tokenizer in one.
+
+    Args:
+        feature_extractor (`MotionPatchFeatureExtractor`): Joints to patches.
+        tokenizer (`PreTrainedTokenizerBase`): Text to token ids.
+
+    Example:
+
+    ```python
+    >>> from modeling_motionpatch import MotionPatchProcessor
+    >>> processor = MotionPatchProcessor.from_pretrained("path/to/model")  # doctest: +SKIP
+    >>> inputs = processor(text="a person waves", motions=joints, fps=20.0, return_tensors="pt")  # doctest: +SKIP
+    ```
+    """
+
+    def __init__(self, feature_extractor=None, tokenizer=None, **kwargs):
+        super().__init__(feature_extractor, tokenizer, **kwargs)
+
+    def __call__(
+        self,
+        text: str | list[str] | None = None,
+        motions=None,
+        skeleton=None,
+        fps=None,
+        return_tensors: str | None = None,
+        **kwargs,
+    ) -> BatchFeature:
+        """Prepares texts, motions, or pairs of both.
+
+        Args:
+            text (`str` or `list[str]`, *optional*): Descriptions.
+            motions (`array_like` of shape `(T, J, 3)` or a list of them, *optional*): Joint positions [m], Y up.
+            skeleton (`str`, `Skeleton` or list, *optional*): What the motions are recorded with.
+            fps (`float` or list, *optional*): Frame rate(s) of the motions [1/s].
+            return_tensors (`"pt"` or `"np"`, *optional*): Type of the tensors.
+            kwargs: Options of the tokenizer, e.g. `padding="max_length"`, `max_length=32`.
+
+        Returns:
+            `BatchFeature` with `input_ids` and `attention_mask` `(B, L)` where text is given, `motion_values`
+            `(B, 3, max_frames, 5 * patch_size)` and `motion_attention_mask` where motions are given.
+
+        Raises:
+            ValueError: Neither text nor motions, an empty list, something that is no string, or text and motions of
+                different counts.
+        """
+        if text is None and motions is None:
+            raise ValueError("Neither `text` nor `motions` was given; pass at least one of them.")
+        data = {}
+        if text is not None:
+            texts = [text] if isinstance(text, str) else list(text)
+            wrong = [item for item in texts if not isinstance(item, str)]
+            if wrong or not texts:
+                raise ValueError(
+                    f"`text` must be a string or a non-empty list of strings, got {wrong[0] if wrong else texts!r}."
+                )
+            options = {"padding": True, "truncation": True, "return_token_type_ids": False, **kwargs}
+            if options["truncation"] and options.get("max_length") is None:
+                limit = self.tokenizer.model_max_length
+                options["max_length"] = limit if limit and limit < 100_000 else MAX_TEXT_TOKENS
+            data.update(self.tokenizer(texts, return_tensors=return_tensors, **options))
+        elif kwargs:
+            raise TypeError(f"Unknown arguments {sorted(kwargs)}: without `text`, no tokenizer reads them.")
+        if motions is not None:
+            batch = self.feature_extractor(motions, skeleton=skeleton, fps=fps, return_tensors=return_tensors)
+            if text is not None and len(batch["motion_values"]) != len(data["input_ids"]):
+                raise MotionInputError(
+                    f"{len(data['input_ids'])} texts but {len(batch['motion_values'])} motions; pairs need one each. "
+                    "Call the processor once with `text` and once with `motions` where they are no pairs."
+                )
+            data.update(batch)
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of everything a call may return."""
+        return ["input_ids", "attention_mask", *self.feature_extractor.model_input_names]
+
+
+__all__ = ["MotionPatchProcessor"]
