@@ -1,10 +1,20 @@
 """Configurations of the motion tower and of the dual encoder: every choice that shapes the weights, in one place."""
 
+import difflib
 import math
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto import CONFIG_MAPPING
+
+
+def _refuse_misspelled(config: PreTrainedConfig, kwargs: dict) -> None:
+    """transformers keeps unknown fields as attributes; one that nearly is a field of ours is a mistake, not an extra."""
+    fields = [name for name in type(config).__annotations__]
+    for name in kwargs:
+        close = difflib.get_close_matches(name, fields, n=1, cutoff=0.85)
+        if close and name not in PreTrainedConfig.__annotations__:
+            raise ValueError(f"Unknown field `{name}` of {type(config).__name__}; did you mean `{close[0]}`?")
 
 
 @strict
@@ -70,6 +80,7 @@ class MotionPatchMotionConfig(PreTrainedConfig):
     hidden_size: int | None = None
 
     def __post_init__(self, **kwargs):
+        _refuse_misspelled(self, kwargs)
         self.architecture_kwargs = dict(self.architecture_kwargs or {})
         if self.hidden_size is None:
             self.hidden_size = self.architecture_kwargs.get("embed_dim") or _architecture_width(self.architecture)
@@ -186,6 +197,7 @@ class MotionPatchConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
+        _refuse_misspelled(self, kwargs)
         if self.motion_config is None:
             self.motion_config = MotionPatchMotionConfig()
         elif isinstance(self.motion_config, dict):

@@ -277,9 +277,10 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
 
     def _to_points(self, joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         """(T, J, 3) -> (3, T, 5 * N), or (T, P, J, 3) -> (P, 3, T, 5 * N), by one matrix product over all frames."""
+        if joints.ndim == 4:  # each person has bones of their own
+            return np.stack([self._to_points(joints[:, person], skeleton) for person in range(joints.shape[1])])
         if self.interpolation == "arc_length":
-            first = joints if joints.ndim == 3 else joints[:, 0]
-            matrix = points_matrix(skeleton, self.patch_size, self.part_order, "arc_length", first)
+            matrix = points_matrix(skeleton, self.patch_size, self.part_order, "arc_length", joints)
         else:
             key = (skeleton, self.patch_size, tuple(self.part_order), self.interpolation)
             matrix = _MATRICES.get(key)
