@@ -18,7 +18,7 @@ from .kitml import kitml_source
 from .motionfolder import motionfolder_source
 from .report import MotionDataError, SkipReport
 from .sources import MotionSource, resolve_folder, split_name
-from .storage import convert, fingerprint, format_motions, is_converted, iter_motions, load_converted
+from .storage import convert, fingerprint, is_converted, iter_motions, load_converted
 
 
 __all__ = [
@@ -91,11 +91,12 @@ def load_motion_dataset(
     ```
     """
     _check_name(name)
-    if name == GENERATED:
-        return _load_generated(data_dir or cache_dir, streaming, kwargs)
-
-    folder = resolve_folder(name, data_dir, "the data set, or what prepare_dataset wrote")
-    if name == PREPARED or is_converted(folder):
+    folder = None
+    if name == GENERATED:  # it needs no folder; one that is given is where its files are kept
+        cache_dir = cache_dir or data_dir
+    else:
+        folder = resolve_folder(name, data_dir, "the data set, or what prepare_dataset wrote")
+    if name == PREPARED or (folder is not None and is_converted(folder)):
         result = _load_prepared(name, folder, streaming, cache_dir, kwargs)
     else:
         source = _source(name, folder, kwargs)
@@ -148,7 +149,7 @@ def prepare_dataset(
     if output.exists() and (not output.is_dir() or any(output.iterdir())) and not (replaced and overwrite):
         remedy = "pass overwrite=True to replace it" if replaced else "choose a folder that is empty or absent"
         raise MotionDataError(f"output_dir={str(output_dir)!r} is not empty; {remedy}.")
-    source = _generated_source(data_dir, kwargs) if name == GENERATED else _source(name, data_dir, kwargs)
+    source = _source(name, data_dir, kwargs)
 
     finished = output.with_name(f".{output.name}.new") if replaced else output
     if finished.is_dir() and (replaced or not any(finished.iterdir())):
@@ -168,7 +169,10 @@ def _check_name(name: str) -> None:
 
 
 def _source(name: str, data_dir: str | Path | None, options: dict) -> MotionSource:
-    build = _SOURCES[name]
+    if name == GENERATED:
+        from .generated import generated_source as build  # a large sub-package that nobody else needs
+    else:
+        build = _SOURCES[name]
     _check_options(name, build, options)
     return build(data_dir, **options)
 
@@ -215,44 +219,6 @@ def _load_prepared(name: str, folder: Path, streaming: bool, cache_dir: str | Pa
     if splits is not None:
         splits = [split_name(split) for split in ([splits] if isinstance(splits, str) else splits)]
     return load_converted(folder, splits=splits, streaming=streaming, cache_dir=cache_dir)
-
-
-def _generate(data_dir: str | Path | None, options: dict):
-    from .generated import build_generated
-
-    _check_options(GENERATED, build_generated, options)
-    return build_generated(data_dir, **options)
-
-
-def _load_generated(data_dir: str | Path | None, streaming: bool, options: dict):
-    import datasets
-
-    result = format_motions(_generate(data_dir, options))
-    if streaming:
-        result = datasets.IterableDatasetDict(
-            {
-                split: datasets.IterableDataset.from_generator(_iterate, gen_kwargs={"dataset": dataset})
-                for split, dataset in result.items()
-            }
-        )
-    result.skip_report = SkipReport(GENERATED)
-    return result
-
-
-def _iterate(dataset):
-    yield from dataset
-
-
-def _generated_source(data_dir: str | Path | None, options: dict) -> MotionSource:
-    data = format_motions(_generate(data_dir, options))
-
-    def rows(report: SkipReport):
-        for split, dataset in data.items():
-            for row in dataset:
-                yield split, row
-
-    total = sum(dataset.num_rows for dataset in data.values())
-    return MotionSource(GENERATED, Path(), options, (), rows, total)
 
 
 def _log(report: SkipReport) -> None:

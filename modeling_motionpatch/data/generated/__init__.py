@@ -8,7 +8,7 @@ direction, count and size, alone, in pairs and at the same time, each in several
 from .actions import ACTIONS, get_action
 from .body import GENERATED_SKELETONS, Body, Proportions, generated_skeleton
 from .clips import GeneratedMotion, Plan, generate_motion, generate_motions
-from .dataset import build_generated
+from .dataset import build_generated, generated_source
 from .tracks import Style
 
 
@@ -16,5 +16,5 @@ ACTION_KINDS = tuple(sorted(ACTIONS))
 
 __all__ = [
     "ACTIONS", "ACTION_KINDS", "Body", "GENERATED_SKELETONS", "GeneratedMotion", "Plan", "Proportions", "Style", "build_generated",
-    "generate_motion", "generate_motions", "generated_skeleton", "get_action",
+    "generate_motion", "generate_motions", "generated_source", "generated_skeleton", "get_action",
 ]  # fmt: skip
