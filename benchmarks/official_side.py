@@ -2,7 +2,7 @@
 
 The other side of the training benchmark: the official Motion Patches code (github.com/line/MotionPatches, CC BY-NC 4.0)
 is read from the path of a clone that the user fetched; nothing of it is in this repository. Its data set and its model
-classes are loaded from their files, fed with a folder in its format (`new_joints/ID.npy` in metres, `texts/ID.txt`,
+classes are fed with a folder in its format (`new_joints/ID.npy` in metres, `texts/ID.txt`,
 `train|val|test.txt`, `Mean_raw.npy`, `Std_raw.npy`) and trained as its `scripts/train.py` does: Adam, cosine over twice
 the steps, last batch dropped, float32, constant temperature. Departures from its script, which it has no options for:
 a ViT-Tiny and a 4-layer DistilBERT of width 256 from random weights, and validation clips scored like test clips.
@@ -14,8 +14,6 @@ The official data set needs `pip install opencv-python-headless einops`; its mod
 """
 
 import argparse
-import functools
-import importlib.util
 import itertools
 import json
 import os
@@ -25,17 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
 
-REPOSITORY = "https://github.com/line/MotionPatches"
-FPS = 20.0  # HumanML3D's frame rate, and that of the packed clips
-MAX_FRAMES = 224  # the official window: 14 patches of 16 frames
-SPLITS = ("train", "val", "test")
+if not __package__:  # run as a file
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.official_code import REPOSITORY, OfficialCode, OfficialCodeError
+from benchmarks.official_data import read_bandai, write_official_folder
+
 
 # The compared model, from scratch on both sides.
 VIT_NAME, VIT_WIDTH = "vit_tiny_patch16_224", 192
@@ -45,198 +44,6 @@ PROJECTION_DIM = 256
 HEAD_DROPOUT = 0.5  # what the official script uses for HumanML3D
 BATCH_SIZE = 128
 LEARNING_RATE = 1e-4  # of all three parameter groups
-
-# The official order of joints: SMPL's body without hands.
-SMPL22 = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot "
-    "neck left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist"
-).split()
-# SMPL joint -> the joints of `bandai` whose mean it is. Two spine joints stand for SMPL's three.
-BANDAI_TO_SMPL22 = {
-    "pelvis": ("Hips",),
-    "spine1": ("Spine",),
-    "spine2": ("Spine", "Chest"),
-    "spine3": ("Chest",),
-    "neck": ("Neck",),
-    "head": ("Head",),
-    **{
-        f"{side}_{smpl}": (f"{bandai}_{side[0].upper()}",)
-        for side in ("left", "right")
-        for smpl, bandai in (
-            ("hip", "UpperLeg"), ("knee", "LowerLeg"), ("ankle", "Foot"), ("foot", "Toes"),
-            ("collar", "Shoulder"), ("shoulder", "UpperArm"), ("elbow", "LowerArm"), ("wrist", "Hand"),
-        )
-    },
-}  # fmt: skip
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The official code
-
-
-class OfficialCodeError(ValueError):
-    """The path given for the official code does not hold it, or what it needs is not installed."""
-
-
-class OfficialCode:
-    """The official classes, loaded one file at a time from a clone.
-
-    By file, because its package is called `datasets` like Hugging Face's: nothing is added to `sys.path` and no module
-    of this process is shadowed.
-
-    Args:
-        path (`str` or `Path`): Work tree of a clone of the official repository.
-
-    Raises:
-        OfficialCodeError: The files are not there; on first use of a class, a package that it imports is missing.
-    """
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        for file in ("datasets/dataset.py", "models/clip.py"):
-            if not (self.path / file).is_file():
-                raise OfficialCodeError(
-                    f"{self.path} has no {file}; clone {REPOSITORY} and give the path of the clone."
-                )
-
-    @functools.cached_property
-    def TextMotionPatchDataset(self) -> type:
-        """Its data set: motion files and captions -> `(caption, (3, 224, 80) float32, length, index)`."""
-        module = self._load("datasets/dataset.py")
-        module.tqdm = iter  # its progress bars would be timed and printed
-        return module.TextMotionPatchDataset
-
-    @functools.cached_property
-    def ClipModel(self) -> type:
-        """Its model: `model(motions, tokens, return_loss=True)` gives the loss; `encode_motion`, `encode_text`."""
-        return self._load("models/clip.py").ClipModel
-
-    def _load(self, file: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"official_motionpatches_{Path(file).stem}", self.path / file)
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except ImportError as error:
-            raise OfficialCodeError(
-                f"The official {file} needs a package that is not installed ({error}); "
-                "pip install opencv-python-headless einops timm transformers."
-            ) from error
-        return module
-
-    def dataset(self, folder: str | Path, split: str, eval_mode: bool = False):
-        """Its data set over one split of a folder that [`write_official_folder`] wrote.
-
-        All clips are read and cut into points here, as it does; `eval_mode` takes the first caption and window.
-        """
-        folder = Path(folder)
-        cfg = SimpleNamespace(
-            dataset=SimpleNamespace(
-                dataset_name="HumanML3D",
-                data_root=str(folder),
-                motion_dir=str(folder / "new_joints"),
-                text_dir=str(folder / "texts"),
-                max_motion_length=MAX_FRAMES,
-                times=1,
-                fps=int(FPS),
-            ),
-            preprocess=SimpleNamespace(padding=True),
-        )
-        mean, std = (np.load(folder / f"{name}_raw.npy", allow_pickle=False) for name in ("Mean", "Std"))
-        dataset = self.TextMotionPatchDataset(
-            cfg, mean, std, str(folder / f"{split}.txt"), eval_mode=eval_mode, patch_size=16, fps=True
-        )
-        listed = len((folder / f"{split}.txt").read_text().split())
-        if len(dataset) != listed:  # it skips without a word what it cannot read
-            raise OfficialCodeError(f"The official data set took {len(dataset)} of the {listed} clips of {split!r}.")
-        return dataset
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Clips -> a folder in the official format
-
-
-def to_smpl22(joints: np.ndarray, names: Sequence[str], table: Mapping[str, Sequence[str]] = BANDAI_TO_SMPL22):
-    """Joints `(T, J, 3)` of a skeleton named by `names` -> `(T, 22, 3)` in the official order, same unit."""
-    names = list(names)
-    return np.stack([joints[:, [names.index(name) for name in table[smpl]]].mean(axis=1) for smpl in SMPL22], axis=1)
-
-
-def canonicalize_smpl22(joints: np.ndarray) -> np.ndarray:
-    """World joints `(T, 22, 3)` in metres, +Y up -> float32, floor at 0, first root over the origin, first facing +Z.
-
-    HumanML3D's rule: the lowest joint of the clip is on the floor; the body faces up x (right - left), summed over hips
-    and shoulders (not collars) of the first frame. One rotation about +Y turns the whole clip.
-    """
-    joints = np.asarray(joints, dtype=np.float64)
-    joint = {name: joints[0, index] for index, name in enumerate(SMPL22)}
-    across = joint["right_hip"] - joint["left_hip"] + joint["right_shoulder"] - joint["left_shoulder"]
-    facing = np.cross([0.0, 1.0, 0.0], across)  # horizontal
-    sin, cos = facing[[0, 2]] / np.linalg.norm(facing)
-    turn = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])  # facing -> +Z
-    moved = joints - [joints[0, 0, 0], joints[..., 1].min(), joints[0, 0, 2]]
-    return (moved @ turn.T).astype(np.float32)
-
-
-def write_official_folder(folder: str | Path, clips: Iterable[Mapping]) -> dict[str, int]:
-    """Writes clips in the format that the official data set reads.
-
-    Mean and standard deviation are those of all files, test ones included, a joint and an axis, as the official
-    `cal_mean_var.py` has them.
-
-    Args:
-        folder (`str` or `Path`): Where to; made when it is not there.
-        clips (iterable of mappings): Each with `id`, `joints` (float32 `(T, 22, 3)`, metres), `captions`, `split`.
-
-    Returns:
-        `dict[str, int]`: How many clips each split has.
-    """
-    folder = Path(folder)
-    for name in ("new_joints", "texts"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    ids = {split: [] for split in SPLITS}
-    frames = []
-    for clip in clips:
-        if any("#" in caption or "\n" in caption for caption in clip["captions"]):
-            raise ValueError(f"Clip {clip['id']!r} has a caption with '#' or a line break, which end a field there.")
-        np.save(folder / "new_joints" / f"{clip['id']}.npy", clip["joints"])
-        lines = (
-            f"{caption}#{' '.join(f'{word}/OTHER' for word in caption.split())}#0.0#0.0\n"
-            for caption in clip["captions"]
-        )
-        (folder / "texts" / f"{clip['id']}.txt").write_text("".join(lines), encoding="utf-8")
-        ids[clip["split"]].append(clip["id"])
-        frames.append(clip["joints"])
-    for split, names in ids.items():
-        (folder / f"{split}.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    frames = np.concatenate(frames)
-    np.save(folder / "Mean_raw.npy", frames.mean(axis=0))
-    np.save(folder / "Std_raw.npy", frames.std(axis=0))
-    return {split: len(names) for split, names in ids.items()}
-
-
-def read_bandai(mocap: str | Path, split_field: str = "split_unseen") -> list[dict]:
-    """The packed `bandai` clips as canonical 22-joint motions.
-
-    Returns:
-        `list[dict]`: `id`, `joints` (float32 `(T, 22, 3)`, metres, canonical, 20 fps), `captions`, `split`.
-    """
-    folder = Path(mocap) / "bandai"
-    skeleton = json.loads((folder / "skeleton.json").read_text())
-    with np.load(folder / "joints.npz", allow_pickle=False) as packed:
-        joints, offsets, scale = packed["joints"], packed["offsets"], float(packed["scale"])
-    clips = []
-    for index, line in enumerate((folder / "clips.jsonl").read_text(encoding="utf-8").splitlines()):
-        row = json.loads(line)
-        world = joints[offsets[index] : offsets[index + 1]].astype(np.float64) * scale
-        clips.append(
-            {
-                "id": row["id"],
-                "joints": canonicalize_smpl22(to_smpl22(world, skeleton["joints"])),
-                "captions": row["captions"],
-                "split": row[split_field],
-            }
-        )
-    return clips
 
 
 def write_text_tower(folder: str | Path, captions: Iterable[str], seed: int = 0) -> str:

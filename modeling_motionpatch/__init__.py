@@ -22,6 +22,11 @@ from .modeling_motionpatch import (
     MotionPatchTextModelWithProjection,
 )
 from .motion_tower_motionpatch import MotionPatchMotionModel
+from .pipeline_motionpatch import (
+    MotionRetrievalPipeline,
+    ZeroShotMotionClassificationPipeline,
+    register_pipelines,
+)
 from .processing_motionpatch import MotionPatchProcessor
 from .skeletons_motionpatch import (
     BODY_PARTS,
@@ -36,14 +41,35 @@ from .skeletons_motionpatch import (
 __version__ = "0.1.0"
 
 _LAZY = {  # public name -> module that has it
+    "Hit": ".gallery",
+    "GalleryError": ".gallery",
+    "MotionGallery": ".gallery",
+    "localize": ".retrieval.localization",
+    "encode_motion": ".embedding_motionpatch",
+    "encode_text": ".embedding_motionpatch",
+    "MotionDataError": ".data",
+    "babel_classes": ".data",
+    "iter_motions": ".data",
     "load_motion_dataset": ".data",
+    "prepare_dataset": ".data",
+    "generate_motions": ".data.generated",
+    "MOTION_SUFFIXES": ".io",
     "Motion": ".io",
     "MotionFileError": ".io",
     "canonicalize": ".io",
+    "find_motion_files": ".io",
     "load_motion": ".io",
     "save_motion": ".io",
+    "RetrievalMetrics": ".evaluation",
+    "classification_metrics": ".evaluation",
+    "generation_metrics": ".evaluation",
+    "load_metric": ".evaluation",
     "retrieval_metrics": ".evaluation",
-    "MotionGallery": ".gallery",
+    "zero_shot_classification_metrics": ".evaluation",
+    "render_animation": ".rendering",
+    "render_html": ".rendering",
+    "render_patches": ".rendering",
+    "render_strip": ".rendering",
 }
 
 __all__ = [
@@ -59,8 +85,10 @@ __all__ = [
     "MotionPatchPreTrainedModel",
     "MotionPatchProcessor",
     "MotionPatchTextModelWithProjection",
+    "MotionRetrievalPipeline",
     "Skeleton",
     "SkeletonError",
+    "ZeroShotMotionClassificationPipeline",
     "contrastive_loss",
     "convert_official_checkpoint",
     "get_skeleton",
@@ -93,3 +121,4 @@ MotionPatchConfig.register_for_auto_class()
 MotionPatchModel.register_for_auto_class("AutoModel")
 MotionPatchFeatureExtractor.register_for_auto_class()
 MotionPatchProcessor.register_for_auto_class()
+register_pipelines()

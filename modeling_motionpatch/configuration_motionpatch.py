@@ -1,6 +1,7 @@
 """Configurations of the motion tower and of the dual encoder: every choice that shapes the weights, in one place."""
 
 import difflib
+import functools
 import math
 
 from huggingface_hub.dataclasses import strict
@@ -83,7 +84,7 @@ class MotionPatchMotionConfig(PreTrainedConfig):
         _refuse_misspelled(self, kwargs)
         self.architecture_kwargs = dict(self.architecture_kwargs or {})
         if self.hidden_size is None:
-            self.hidden_size = self.architecture_kwargs.get("embed_dim") or _architecture_width(self.architecture)
+            self.hidden_size = self.architecture_kwargs.get("embed_dim") or _architecture_shape(self.architecture)[0]
         super().__post_init__(**kwargs)
 
     @property
@@ -107,6 +108,16 @@ class MotionPatchMotionConfig(PreTrainedConfig):
         (height, width), (frames, points) = self.image_size, self.token_size
         return height // frames, width // points
 
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers of the ViT."""
+        return self.architecture_kwargs.get("depth") or _architecture_shape(self.architecture)[1]
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Attention heads a layer."""
+        return self.architecture_kwargs.get("num_heads") or _architecture_shape(self.architecture)[2]
+
     def validate_motion_tower(self):
         """Part of `@strict`'s validation: the fields have to fit each other."""
         for name, allowed in (
@@ -128,19 +139,22 @@ class MotionPatchMotionConfig(PreTrainedConfig):
             raise ValueError('`input_kind="frames"` needs `num_joints`, the joints of the skeleton it reads.')
 
 
-def _architecture_width(architecture: str) -> int:
-    """Width D of a timm ViT, without its weights (built on the meta device)."""
+@functools.lru_cache
+def _architecture_shape(architecture: str) -> tuple[int, int, int | None]:
+    """Width D, layers and heads a layer of a timm ViT, without its weights (built on the meta device)."""
     import timm
     import torch
 
     try:
         with torch.device("meta"):
-            return timm.create_model(architecture, pretrained=False, num_classes=0).num_features
+            model = timm.create_model(architecture, pretrained=False, num_classes=0)
     except RuntimeError as error:
         raise ValueError(
             f"`architecture` is {architecture!r}, which timm {timm.__version__} does not build ({error}). "
             "`timm.list_models('vit_*')` lists the names."
         ) from error
+    heads = [module.num_heads for module in model.modules() if hasattr(module, "num_heads")]
+    return model.num_features, len(getattr(model, "blocks", ())), heads[0] if heads else None
 
 
 @strict
@@ -197,6 +211,8 @@ class MotionPatchConfig(PreTrainedConfig):
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
+        if not type(self).__module__.startswith("transformers_modules"):
+            kwargs.pop("custom_pipelines", None)  # the package has registered them itself; no remote code is needed
         _refuse_misspelled(self, kwargs)
         if self.motion_config is None:
             self.motion_config = MotionPatchMotionConfig()

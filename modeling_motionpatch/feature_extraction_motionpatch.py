@@ -5,6 +5,7 @@ and z a Vision Transformer reads as red, green and blue (paper, Sec. 3.1). All p
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
@@ -15,7 +16,7 @@ from .geometry_motionpatch import (
     MIN_FRAMES,
     MotionInputError,
     body_length,
-    canonicalize_joints,
+    canonical_channels,
     check_fps,
     check_joints,
     points_matrix,
@@ -127,6 +128,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         self.input_kind = input_kind
         self.num_persons = num_persons
         self.mean, self.std = self._check_statistics(mean, std)
+        self._kept: dict[tuple, tuple] = {}  # (skeleton, normalized?) -> what _affine need not compute again
 
     @classmethod
     def official(cls, mean, std, skeleton: "str | Skeleton" = "smpl22", **kwargs) -> "MotionPatchFeatureExtractor":
@@ -193,13 +195,13 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         if self.normalization == "none":
             return self
         total = squares = count = 0
-        for joints, of_skeleton in self._prepare(motions, skeleton, fps):
+        for channels, of_skeleton in self._prepare(motions, skeleton, fps):
             if self.normalization == "joint":
-                values = np.moveaxis(self._own_joints(joints, of_skeleton), -1, -3 if joints.ndim == 3 else -4)
-                values, weight = values.reshape(3, -1, joints.shape[-2]), 1
+                self._check_own(of_skeleton)
+                values, weight = channels.reshape(3, -1, channels.shape[-1]), 1
             else:
-                values = self._to_points(joints, of_skeleton)
-                values = np.moveaxis(values, -3, 0).reshape(3, -1, values.shape[-1])
+                values = np.moveaxis(self._to_points(channels, of_skeleton), -3, 0)
+                values = values.reshape(3, -1, values.shape[-1])
                 weight = self._present_points(of_skeleton)[:, None]
             # Sums within a clip in float32 are exact enough; over the data set they are kept in float64.
             total = total + values.sum(axis=1, dtype=np.float64).T
@@ -227,17 +229,21 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
     # ------------------------------------------------------------------------------------------------ one motion
 
     def _prepare(self, motions, skeleton, fps):
-        """Yields (canonical joints at `self.fps`, skeleton) of each motion, checked."""
+        """Yields (positions `(3, T, J)` or `(3, T, P, J)` at `self.fps`, canonical, skeleton) of each motion, checked."""
         motions, skeletons, rates = self._as_lists(motions, skeleton, fps)
         for index, (motion, of_skeleton, rate) in enumerate(zip(motions, skeletons, rates)):
             name = f"motion {index}" if len(motions) > 1 else "motion"
             joints = check_joints(motion, of_skeleton, self.num_persons, name)
-            joints = resample_joints(joints, rate, self.fps, self.resampling)
+            if rate != self.fps:
+                joints = resample_joints(joints, rate, self.fps, self.resampling)
             if self.do_canonicalize:
-                first = joints if joints.ndim == 3 else joints[:, 0]
-                scale = self.reference_length / body_length(first, of_skeleton) if self.reference_length else 1.0
-                joints = canonicalize_joints(joints, of_skeleton, scale)
-            yield joints, of_skeleton
+                scale = 1.0
+                if self.reference_length:
+                    first = joints if joints.ndim == 3 else joints[:, 0]
+                    scale = self.reference_length / body_length(first, of_skeleton)
+                yield canonical_channels(joints, of_skeleton, scale), of_skeleton
+            else:
+                yield np.ascontiguousarray(np.moveaxis(joints, -1, 0)), of_skeleton
 
     def _as_lists(self, motions, skeleton, fps):
         """One motion or many, with one skeleton and rate for all or one each -> three lists of the same length."""
@@ -262,31 +268,80 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         arrays = [_to_numpy(getattr(motion, "joints", motion)) for motion in motions]
         return arrays, skeletons, rates
 
-    def _own_joints(self, joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    def _check_own(self, skeleton: Skeleton) -> None:
         own = get_skeleton(self.skeleton)
         if skeleton.num_joints != own.num_joints or skeleton.chains != own.chains:
             raise MotionInputError(
                 f"normalization='joint' has statistics of skeleton {own.name!r}; a motion of {skeleton.name!r} cannot "
                 "be read with them. Use normalization='point', which reads any skeleton."
             )
-        return joints
 
     def _present_points(self, skeleton: Skeleton) -> np.ndarray:
         """(5 * N,) bool: points of body parts that the skeleton has."""
         return np.repeat([bool(skeleton.chains[part]) for part in self.part_order], self.patch_size)
 
-    def _to_points(self, joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-        """(T, J, 3) -> (3, T, 5 * N), or (T, P, J, 3) -> (P, 3, T, 5 * N), by one matrix product over all frames."""
-        if joints.ndim == 4:  # each person has bones of their own
-            return np.stack([self._to_points(joints[:, person], skeleton) for person in range(joints.shape[1])])
-        if self.interpolation == "arc_length":
-            matrix = points_matrix(skeleton, self.patch_size, self.part_order, "arc_length", joints)
-        else:
-            key = (skeleton, self.patch_size, tuple(self.part_order), self.interpolation)
-            matrix = _MATRICES.get(key)
-            if matrix is None:
-                matrix = _MATRICES[key] = points_matrix(*key)
-        return np.ascontiguousarray(_channels_first(joints)) @ matrix.T
+    def _to_points(self, channels: np.ndarray, skeleton: Skeleton, normalize: bool = False, out=None) -> np.ndarray:
+        """(3, T, J) -> (3, T, 5 * N), or (3, T, P, J) -> (P, 3, T, 5 * N), by one matrix product over all frames.
+
+        `out` takes the first frames alone, as many as it has; bones are measured over all of them.
+        """
+        if channels.ndim == 4:  # each person has bones of their own
+            num_frames = channels.shape[1] if out is None else out.shape[-2]
+            if out is None:
+                out = np.empty((channels.shape[2], 3, num_frames, self.num_points), np.float32)
+            for person in range(len(out)):
+                self._to_points(channels[:, :, person], skeleton, normalize, out[person])
+            return out
+        factors, offsets = self._affine(channels, skeleton, normalize)
+        points = np.matmul(channels if out is None else channels[:, : out.shape[-2]], factors, out=out)
+        if offsets is not None:
+            points -= offsets
+        return points
+
+    def _affine(self, channels: np.ndarray, skeleton: Skeleton, normalize: bool):
+        """What makes points of positions, z-scores included: `points = channels @ factors - offsets`.
+
+        Returns:
+            `tuple`: factors (3 or 1, J, 5 * N) and offsets (3, 1, 5 * N), or `None` without `normalize`.
+        """
+        mean, std = self.mean, self.std
+        key = (skeleton, normalize)
+        kept = self._kept.get(key)
+        if kept is None or kept[0] is not mean or kept[1] is not std:  # statistics may have been replaced
+            kept = self._kept[key] = (mean, std, *self._fixed_part(skeleton, normalize))
+        matrix, scale, offsets = kept[2:]
+        if matrix is None:
+            matrix = points_matrix(skeleton, self.patch_size, self.part_order, "arc_length", channels)
+            matrix = matrix[None] if scale is None else matrix * scale
+            if offsets is None and normalize:  # joint statistics: they pass through the matrix
+                offsets = self._joint_offsets(matrix)
+        return matrix, offsets
+
+    def _fixed_part(self, skeleton: Skeleton, normalize: bool):
+        """(factors, scale, offsets) that do not depend on the motion; factors are `None` where its bones decide."""
+        matrix = scale = offsets = None
+        by_joint = self.normalization == "joint"
+        if normalize:
+            if by_joint:
+                self._check_own(skeleton)
+            mean, std = self._statistics(skeleton.num_joints if by_joint else self.num_points)
+            scale = (1 / std.astype(np.float64)).T
+            if by_joint:
+                scale = scale[:, :, None]  # (3, J, 1)
+            else:
+                offsets = (mean.T * scale * self._present_points(skeleton))[:, None].astype(np.float32)
+                scale = scale[:, None]  # (3, 1, 5 * N)
+            scale = scale.astype(np.float32)
+        if self.interpolation != "arc_length":
+            matrix = points_matrix(skeleton, self.patch_size, self.part_order, self.interpolation)
+            matrix = matrix[None] if scale is None else matrix * scale
+            if normalize and by_joint:
+                offsets = self._joint_offsets(matrix)
+        return matrix, scale, offsets
+
+    def _joint_offsets(self, factors: np.ndarray) -> np.ndarray:
+        mean, _ = self._statistics(factors.shape[1])
+        return np.matmul(mean.T[:, None].astype(np.float64), factors).astype(np.float32)  # (3, 1, 5 * N)
 
     def joints_to_points(self, joints, skeleton=None, fps=None) -> np.ndarray:
         """One motion -> its normalised points, before cutting and padding.
@@ -300,24 +355,18 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             `np.ndarray` of shape `(T', 5 * patch_size, 3)` and dtype float32; `(T', J, 3)` for
             `input_kind="frames"`, and a person axis behind the first for several persons.
         """
-        ((prepared, of_skeleton),) = self._prepare([joints], skeleton, fps)
-        return np.moveaxis(self._normalized(prepared, of_skeleton), (-3, -2), (-1, 0))
+        ((channels, of_skeleton),) = self._prepare([joints], skeleton, fps)
+        return np.moveaxis(self._normalized(channels, of_skeleton), (-3, -2), (-1, 0))
 
-    def _normalized(self, joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-        """(T, J, 3) -> (3, T, W), or (T, P, J, 3) -> (P, 3, T, W): z-scored, interpolated."""
-        if self.normalization == "joint" or self.input_kind == "frames":
-            joints = self._own_joints(joints, skeleton)
-            mean, std = self._statistics(joints.shape[-2])
-            joints = (joints - mean) / std
-            return _channels_first(joints) if self.input_kind == "frames" else self._to_points(joints, skeleton)
-        mean, std = self._statistics(self.num_points)
-        points = self._to_points(joints, skeleton)
-        points -= mean.T[:, None]
-        points /= std.T[:, None]
-        present = self._present_points(skeleton)
-        if not present.all():
-            points[..., ~present] = 0
-        return points
+    def _normalized(self, channels: np.ndarray, skeleton: Skeleton, out=None) -> np.ndarray:
+        """(3, T, J) -> (3, T, W), or (3, T, P, J) -> (P, 3, T, W): z-scored, interpolated; its beginning where `out` ends."""
+        if self.input_kind == "patches":
+            return self._to_points(channels, skeleton, self.normalization != "none", out)
+        self._check_own(skeleton)
+        mean, std = self._statistics(channels.shape[-1])
+        frames = np.moveaxis(channels, 2, 0) if channels.ndim == 4 else channels
+        frames = frames[..., : frames.shape[-2] if out is None else out.shape[-2], :]
+        return np.divide(frames - mean.T[:, None], std.T[:, None], out=out)
 
     # ------------------------------------------------------------------------------------------------ batches
 
@@ -347,8 +396,12 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         prepared = list(self._prepare(motions, skeleton, fps))
         if not prepared:
             raise MotionInputError("No motion was given.")
-        values = [self._normalized(joints, of_skeleton) for joints, of_skeleton in prepared]
-        return self._batch(values, [of_skeleton for _, of_skeleton in prepared], return_tensors, self.max_frames)
+        clips = [partial(self._normalized, channels, of_skeleton) for channels, of_skeleton in prepared]
+        lengths = [channels.shape[1] for channels, _ in prepared]
+        width = self.num_points if self.input_kind == "patches" else prepared[0][0].shape[-1]
+        people = () if self.num_persons == 1 else (self.num_persons,)
+        skeletons = [of_skeleton for _, of_skeleton in prepared]
+        return self._batch(clips, lengths, skeletons, return_tensors, (*people, 3, self.max_frames, width))
 
     def pad(
         self,
@@ -364,25 +417,34 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             skeletons (`Sequence[Skeleton]`, *optional*): Tell which body parts are missing.
             num_frames (`int`, *optional*): Height of the batch instead of `max_frames`, a multiple of the patch size.
         """
-        values = [np.moveaxis(clip, (-1, 0), (-3, -2)) for clip in points]
-        return self._batch(values, skeletons, return_tensors, self.max_frames if num_frames is None else num_frames)
+        clips = [np.moveaxis(clip, (-1, 0), (-3, -2)) for clip in points]
+        height = self.max_frames if num_frames is None else num_frames
+        copies = [partial(_copy_beginning, clip) for clip in clips]
+        shape = (*clips[0].shape[:-2], height, clips[0].shape[-1])
+        return self._batch(copies, [clip.shape[-2] for clip in clips], skeletons, return_tensors, shape)
 
-    def _batch(self, clips, skeletons, return_tensors, height: int) -> BatchFeature:
-        """Clips (..., 3, T', W) -> zero-padded (B, ..., 3, height, W) and their mask."""
+    def _batch(self, clips, lengths, skeletons, return_tensors, shape: tuple[int, ...]) -> BatchFeature:
+        """Functions that write clips of these lengths -> zero-padded (B, *shape), (..., 3, frames, W), and their mask.
+
+        Each clip is computed in its place, which is the only memory that is written.
+        """
+        height, people = shape[-2], shape[:-3]
         token_frames = 1 if self.input_kind == "frames" else self.patch_size
         columns = 1 if self.input_kind == "frames" else len(self.part_order)
-        people = clips[0].shape[:-3]
-        values = np.zeros((len(clips), *people, 3, height, clips[0].shape[-1]), dtype=np.float32)
+        values = np.empty((len(clips), *shape), dtype=np.float32)
         mask = np.zeros((len(clips), *people, height // token_frames, columns), dtype=np.int64)
         incomplete = False
-        for index, clip in enumerate(clips):
-            length = min(clip.shape[-2], height)
-            values[index, ..., :length, :] = clip[..., :length, :]
+        for index, (write, length) in enumerate(zip(clips, lengths)):
+            length = min(length, height)
+            write(out=values[index, ..., :length, :])
+            values[index, ..., length:, :] = 0
             rows = -(-length // token_frames) if self.padding == "mask" else None
             present = 1
             if skeletons is not None and columns > 1:
-                present = np.array([bool(skeletons[index].chains[part]) for part in self.part_order], dtype=np.int64)
-                incomplete |= not present.all()
+                chains = skeletons[index].chains
+                if not all(chains[part] for part in self.part_order):
+                    present = np.array([bool(chains[part]) for part in self.part_order], dtype=np.int64)
+                    incomplete = True
             mask[index, ..., :rows, :] = present
         data = {"motion_values": values}
         if self.padding == "mask" or incomplete:
@@ -392,18 +454,15 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
     def to_dict(self) -> dict:
         """JSON-serialisable settings, the statistics among them."""
         output = super().to_dict()
+        output.pop("_kept", None)
         for name in ("mean", "std"):
             if output.get(name) is not None:
                 output[name] = np.asarray(output[name], dtype=np.float32).tolist()
         return output
 
 
-_MATRICES: dict[tuple, np.ndarray] = {}  # (skeleton, N, part order, interpolation) -> points_matrix, a few kB each
-
-
-def _channels_first(joints: np.ndarray) -> np.ndarray:
-    """(T, J, 3) -> (3, T, J), or (T, P, J, 3) -> (P, 3, T, J), as a view."""
-    return joints.transpose(2, 0, 1) if joints.ndim == 3 else joints.transpose(1, 3, 0, 2)
+def _copy_beginning(clip: np.ndarray, out: np.ndarray) -> None:
+    out[...] = clip[..., : out.shape[-2], :]
 
 
 def _first_scalar(nested, depth: int):

@@ -1,8 +1,10 @@
 """Joints (T, J, 3) in metres, Y up -> checked, resampled, canonical joints, and the matrix that turns joints into points.
 
-Pure functions of numpy arrays; no state. T frames, J joints, N points a body part.
+Pure functions of numpy arrays. T frames, J joints, N points a body part.
 """
 
+import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +13,8 @@ from .skeletons_motionpatch import Skeleton, lateral_axis
 
 
 MIN_FRAMES = 2  # a single pose is no motion
-UP_AXIS = 1  # Y
 BONE_FRAMES = 8  # bones keep their lengths, so a few frames tell them
+SHORTEST_BONE = 1e-9  # [m]
 MIN_LEVEL = 0.3  # sine: hips and shoulders steeper than about 70 degrees do not tell which way a person faces
 
 
@@ -70,9 +72,11 @@ def check_joints(joints, skeleton: Skeleton, num_persons: int = 1, name: str = "
         raise MotionInputError(
             f"The {name} has {array.shape[0]} frame; at least {MIN_FRAMES} are needed. Repeat the frame for a pose."
         )
-    finite = np.isfinite(array)
-    if not finite.all():
-        bad = np.flatnonzero(~finite.reshape(array.shape[0], -1).all(axis=1))
+    flat = array.reshape(-1)
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(np.dot(flat, flat))  # one fast pass; huge finite positions may overflow, so look closer
+    if not finite and not (each := np.isfinite(array).reshape(array.shape[0], -1).all(axis=1)).all():
+        bad = np.flatnonzero(~each)
         listed = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
         raise MotionInputError(
             f"The {name} holds NaN or infinite positions in {len(bad)} of {array.shape[0]} frames ({listed}); "
@@ -141,18 +145,34 @@ def facing_rotation(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
     A person who lies on the side has no facing direction in that frame; the first frame that has one decides then.
     """
-    for frames in (joints[:1], joints):  # the first frame nearly always tells
-        left = lateral_axis(frames, skeleton)  # (T, 3), points to the person's left
+    x, up, z = lateral_axis(joints[:1], skeleton)[0].tolist()  # points to the person's left; the first frame nearly
+    forward_x, forward_z = -z, x  # always tells, and plain numbers are faster than arrays of one
+    length = math.hypot(x, z)
+    if length <= MIN_LEVEL * math.hypot(length, up):
+        left = lateral_axis(joints, skeleton)  # (T, 3)
         forward = np.stack([-left[:, 2], left[:, 0]], axis=1)  # (T, 2): x and z of left x up
-        length = np.linalg.norm(forward, axis=1)
-        clear = np.flatnonzero(length > MIN_LEVEL * np.linalg.norm(left, axis=1))
-        if len(clear):
-            break
-    frame = clear[0] if len(clear) else int(np.argmax(length))
-    if length[frame] == 0:
-        return np.eye(3, dtype=joints.dtype)
-    x, z = forward[frame] / length[frame]
+        lengths = np.linalg.norm(forward, axis=1)
+        clear = np.flatnonzero(lengths > MIN_LEVEL * np.linalg.norm(left, axis=1))
+        frame = clear[0] if len(clear) else int(np.argmax(lengths))
+        (forward_x, forward_z), length = forward[frame].tolist(), float(lengths[frame])
+        if length == 0:
+            return np.eye(3, dtype=joints.dtype)
+    x, z = forward_x / length, forward_z / length
     return np.array([[z, 0, -x], [0, 1, 0], [x, 0, z]], dtype=joints.dtype)
+
+
+def canonical_channels(joints: np.ndarray, skeleton: Skeleton, scale: float = 1.0) -> np.ndarray:
+    """[`canonicalize_joints`], but channels first: `(T, J, 3)` -> `(3, T, J)`, or `(T, P, J, 3)` -> `(3, T, P, J)`."""
+    first = joints if joints.ndim == 3 else joints[:, 0]
+    turn = facing_rotation(first, skeleton)
+    if scale != 1.0:
+        turn *= joints.dtype.type(scale)
+    channels = turn @ joints.reshape(-1, 3).T  # one product turns all frames and brings x, y and z to the front
+    x, y, z = channels
+    x -= x[skeleton.pelvis]
+    y -= y.min()
+    z -= z[skeleton.pelvis]
+    return channels.reshape(3, *joints.shape[:-1])
 
 
 def canonicalize_joints(joints: np.ndarray, skeleton: Skeleton, scale: float = 1.0) -> np.ndarray:
@@ -167,11 +187,7 @@ def canonicalize_joints(joints: np.ndarray, skeleton: Skeleton, scale: float = 1
     Returns:
         `np.ndarray` of the same shape and dtype.
     """
-    first = joints if joints.ndim == 3 else joints[:, 0]
-    origin = first[0, skeleton.pelvis].copy()
-    origin[UP_AXIS] = joints[..., UP_AXIS].min()
-    turn = facing_rotation(first, skeleton) * joints.dtype.type(scale)
-    return ((joints - origin).reshape(-1, 3) @ turn.T).reshape(joints.shape)  # one product, not one a frame
+    return np.ascontiguousarray(np.moveaxis(canonical_channels(joints, skeleton, scale), 0, -1))
 
 
 def body_length(joints: np.ndarray, skeleton: Skeleton) -> float:
@@ -232,17 +248,63 @@ def points_matrix(
     num_points: int,
     part_order: Sequence[str],
     interpolation: str = "half_pixel",
-    joints: np.ndarray | None = None,
+    channels: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The one matrix (parts * N, J) that takes all joints to all points: `points = matrix @ joints`.
+    """The one matrix (J, parts * N) that takes all joints to all points: `points = joints @ matrix`.
 
-    Rows of a part the skeleton does not have are zero. `joints` `(T, J, 3)` is needed for `"arc_length"` alone.
+    Columns of a part the skeleton does not have are zero. `"arc_length"` needs one person's `channels` `(3, T, J)`: each
+    has bones of their own. It does for all chains at once what [`chain_weights`] does for one.
     """
-    matrix = np.zeros((len(part_order) * num_points, skeleton.num_joints), dtype=np.float32)
-    for index, part in enumerate(part_order):
-        chain = list(skeleton.chains[part])
-        if chain:
-            lengths = bone_lengths(joints, chain) if interpolation == "arc_length" and len(chain) > 1 else None
-            weights = chain_weights(len(chain), num_points, interpolation, lengths)
-            matrix[index * num_points : (index + 1) * num_points, chain] = weights
-    return matrix
+    layout = _layout(skeleton, num_points, tuple(part_order))
+    if interpolation != "arc_length":
+        weights = np.zeros(layout.columns.shape, dtype=np.float32)
+        for index, count in enumerate(layout.counts):
+            if count:
+                weights[index, :, :count] = chain_weights(count, num_points, interpolation)
+        return layout.matrix(weights)
+    frames = channels[:, :: max(1, channels.shape[1] // BONE_FRAMES)]
+    bones = frames[..., layout.children] - frames[..., layout.fathers]  # (3, F, parts * (K - 1))
+    lengths = np.sqrt(np.einsum("cfb,cfb->fb", bones, bones)).sum(axis=0, dtype=np.float64) / frames.shape[1]
+    lengths = lengths.reshape(layout.is_bone.shape) + layout.is_bone  # (parts, K - 1)
+    ends = lengths.cumsum(axis=1)
+    along = layout.fractions * ends[:, -1:]  # (parts, N) [m]
+    passed = (along[:, :, None] - (ends - lengths)[:, None]) / (lengths + layout.no_bone)[:, None]
+    passed = np.minimum(np.maximum(passed, 0), 1)  # (parts, N, K - 1): share of each bone before a point
+    weights = np.empty((*along.shape, layout.most), dtype=np.float32)
+    weights[:, :, 0] = 1
+    weights[:, :, 1:] = passed
+    weights[:, :, :-1] -= passed
+    return layout.matrix(weights)
+
+
+class _Layout:
+    """Chains of all parts, filled up to K joints with bones of length zero, as index arrays."""
+
+    def __init__(self, skeleton: Skeleton, num_points: int, part_order: tuple[str, ...]):
+        chains = [list(skeleton.chains[part]) for part in part_order]
+        self.num_joints = skeleton.num_joints
+        self.counts = [len(chain) for chain in chains]
+        self.most = max(2, *self.counts)
+        filled = np.array([(chain + [0] * self.most)[: self.most] for chain in chains])
+        for row, count in enumerate(self.counts):
+            filled[row, count:] = filled[row, max(count - 1, 0)]
+        self.fathers, self.children = filled[:, :-1].ravel(), filled[:, 1:].ravel()
+        counts = np.array(self.counts)[:, None]
+        real = np.arange(1, self.most) < counts
+        self.is_bone = SHORTEST_BONE * real  # keeps bones of length zero increasing
+        self.no_bone = 1.0 - real  # a divisor for what is no bone
+        self.fractions = np.linspace(0.0, 1.0, num_points)
+        # Weights of joints that a chain does not have go to a row of their own, which is cut off.
+        target = np.where(np.arange(self.most) < counts, filled, self.num_joints)  # (parts, K)
+        points = np.arange(len(chains) * num_points).reshape(len(chains), num_points, 1)
+        self.columns = target[:, None] * points.size + points  # (parts, N, K) into the flat (J + 1, parts * N)
+
+    def matrix(self, weights: np.ndarray) -> np.ndarray:
+        """Weights (parts, N, K) -> (J, parts * N)."""
+        size = weights.shape[0] * weights.shape[1]
+        matrix = np.zeros((self.num_joints + 1) * size, dtype=np.float32)
+        matrix[self.columns] = weights
+        return matrix.reshape(-1, size)[:-1]
+
+
+_layout = functools.lru_cache(maxsize=256)(_Layout)

@@ -3,8 +3,10 @@
 Nothing that is read here can run code: safetensors, or `torch.load(weights_only=True)`.
 """
 
+import json
 import os
 import pickle
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -23,6 +25,28 @@ logger = logging.get_logger(__name__)
 _NEW_KEYS = ("fc_norm.", "norm_pre.", "norm.")
 
 
+_WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin")  # in a folder of timm; the earlier one is taken
+
+# Arguments of a saved timm model that the motion tower's configuration decides itself.
+_OWN_ARGUMENTS = ("img_size", "patch_size", "in_chans", "num_classes", "global_pool", "fc_norm")
+
+
+@contextmanager
+def _intact(name: str):
+    """Turns what a corrupt or dangerous file of weights raises into a `ValueError` that names it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ValueError(f"{name!r} is no intact safetensors file ({error}). Download or save it again.") from error
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{name!r} holds more than tensors and could run code when loaded, so it was refused ({error}). "
+            "Ask for a safetensors file, or save `model.state_dict()` alone."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name!r} is no intact file of weights ({error}).") from error
+
+
 def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """A file of weights -> its tensors, without running anything in it.
 
@@ -36,21 +60,10 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"There is no file of weights at {str(path)!r}.")
-    try:
+    with _intact(str(path)):
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise ValueError(
-            f"{str(path)!r} is no intact safetensors file ({error}). Download or save it again."
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{str(path)!r} holds more than tensors and could run code when loaded, so it was refused ({error}). "
-            "Ask for a safetensors file, or save `model.state_dict()` alone."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{str(path)!r} is no intact file of weights ({error}).") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -72,26 +85,14 @@ def load_motion_tower(name_or_path, config, config_kwargs: dict, build_vit):
     if name_or_path is None:
         return config or MotionPatchMotionConfig(**config_kwargs), None
     name = str(name_or_path)
-    if Path(name).is_file():
-        if config is None:
-            config = MotionPatchMotionConfig(**config_kwargs)
-        return config, _fit_vit(read_state_dict(name), build_vit(config), config, name)
+    state, architecture, arguments = _image_weights(name)
     if config is None:
         settings = dict(config_kwargs)
-        settings.setdefault("architecture", _architecture_of(name))
+        if architecture is not None:
+            settings.setdefault("architecture", architecture)
+            settings["architecture_kwargs"] = {**arguments, **(settings.get("architecture_kwargs") or {})}
         config = MotionPatchMotionConfig(**settings)
-    source = name
-    if Path(name).is_dir():
-        source = f"local-dir:{name}"
-    elif "/" in name and not name.startswith(("hf-hub:", "hf_hub:")):
-        source = f"hf-hub:{name}"
-    if config.input_kind == "frames":  # its patch embedding has no counterpart in an image model
-        import timm
-
-        pretrained = timm.create_model(source, pretrained=True, num_classes=0)
-        return config, _fit_vit(pretrained.state_dict(), build_vit(config), config, name)
-    loaded = build_vit(_with_architecture(config, source), pretrained=True)
-    return config, loaded.state_dict()
+    return config, _fit_vit(state, build_vit(config), config, name)
 
 
 def _fields(config: MotionPatchMotionConfig) -> dict:
@@ -102,38 +103,51 @@ def _fields(config: MotionPatchMotionConfig) -> dict:
     }
 
 
-def _with_architecture(config: MotionPatchMotionConfig, architecture: str):
-    """What `build_vit` reads of a configuration, with a source of weights in the architecture's place."""
-    from types import SimpleNamespace
-
-    names = ("image_size", "token_size", "num_channels", "pooling", "final_norm", "architecture_kwargs", "hidden_size")
-    return SimpleNamespace(architecture=architecture, **{key: getattr(config, key) for key in names})
-
-
-def _architecture_of(name: str) -> str:
-    """The timm architecture behind a timm name, a Hub name or a folder that timm saved."""
+def _image_weights(name: str) -> tuple[dict, str | None, dict]:
+    """A file, a folder of timm, a Hub name or a timm name -> weights, architecture (a file tells none), its arguments."""
     import timm
+    from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 
-    try:
-        if Path(name).is_dir():
-            import json
-
-            with open(Path(name) / "config.json", encoding="utf-8") as file:
-                return json.load(file)["architecture"]
-        if "/" in name:
-            from timm.models import load_model_config_from_hf
-
-            hub_name = name.split(":", 1)[-1]
-            return load_model_config_from_hf(hub_name)[1]
-    except (OSError, KeyError, ValueError) as error:
+    path = Path(name)
+    if path.is_file() or path.suffix in _WEIGHT_FILES:
+        return read_state_dict(path), None, {}
+    if path.is_dir():
+        try:
+            settings = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            architecture, arguments = settings["architecture"], settings.get("model_args") or {}
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{name!r} holds no timm model ({error!r}); a config.json with `architecture` is needed."
+            ) from error
+        files = sorted(
+            (file for file in path.iterdir() if file.suffix in _WEIGHT_FILES),
+            key=lambda file: (_WEIGHT_FILES.index(file.suffix), file.name),
+        )
+        state = read_state_dict(files[0] if files else path / "model.safetensors")
+        return state, architecture, _architecture_arguments(arguments)
+    if "/" in name:
+        hub_name = name.split(":", 1)[-1]
+        try:
+            settings, architecture, arguments = load_model_config_from_hf(hub_name)
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{name!r} is no file or folder, and the Hub has no timm model of that name ({error}); a config.json "
+                "with `architecture` is needed."
+            ) from error
+        file = {"filename": settings["hf_hub_filename"]} if settings.get("hf_hub_filename") else {}
+        with _intact(name):
+            state = load_state_dict_from_hf(hub_name, weights_only=True, **file)
+        return state, architecture, _architecture_arguments(arguments)
+    if not timm.is_model(name):
         raise ValueError(
-            f"{name!r} holds no timm model ({error}); a config.json with `architecture` is needed."
-        ) from error
-    if timm.is_model(name.split(".")[0]) or timm.is_model(name):
-        return name
-    raise ValueError(
-        f"{name!r} is neither a file, a folder, a Hub name nor a timm model. `timm.list_models('vit_*')` lists the names."
-    )
+            f"{name!r} is neither a file, a folder, a Hub name nor a timm model. `timm.list_models('vit_*')` lists "
+            "the names."
+        )
+    return timm.create_model(name, pretrained=True, num_classes=0).state_dict(), name, {}
+
+
+def _architecture_arguments(arguments: dict | None) -> dict:
+    return {key: value for key, value in (arguments or {}).items() if key not in _OWN_ARGUMENTS}
 
 
 def _fit_vit(state: dict, vit: torch.nn.Module, config: MotionPatchMotionConfig, name: str) -> dict:
@@ -158,10 +172,15 @@ def _fit_vit(state: dict, vit: torch.nn.Module, config: MotionPatchMotionConfig,
     ]
     new_keys = _NEW_KEYS + (("patch_embed.",) if config.input_kind == "frames" else ())
     missing = [key for key in own if key not in state and not key.startswith(new_keys)]
-    if wrong or missing:
+    left_over = [key for key in dropped if key.startswith("blocks.")]  # the file has more layers
+    if wrong or missing or left_over:
         raise ValueError(
             f"The weights of {name!r} do not fit {config.architecture!r} with {config.architecture_kwargs}: "
-            + "; ".join(wrong[:3] + [f"{key} is missing" for key in missing[:3]])
+            + "; ".join(
+                wrong[:3]
+                + [f"{key} is missing" for key in missing[:3]]
+                + [f"{key} has no counterpart" for key in left_over[:3]]
+            )
             + ". Pass the `motion_architecture` (and `motion_architecture_kwargs`) the weights were made with."
         )
     new = [key for key in own if key not in state]
@@ -178,17 +197,37 @@ def load_text_tower(name_or_path, config, config_kwargs: dict):
         )
     if name_or_path is None:
         if config is None:
-            config = CONFIG_MAPPING["distilbert"](**config_kwargs)
-        return config, None
+            config = CONFIG_MAPPING["distilbert"]()
+        return _changed(config, config_kwargs), None
     if config is None:
-        config = AutoConfig.from_pretrained(name_or_path, **config_kwargs)
-    model_class = AutoModel
+        config = AutoConfig.from_pretrained(name_or_path)
     if config.model_type == "clip":  # a whole CLIP: its text model alone
-        from transformers import CLIPTextModel
+        config = config.text_config
+    config = _changed(config, config_kwargs)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # a checkpoint may hold a head, or an image tower, beside the text model
+    try:
+        model, info = AutoModel.from_pretrained(
+            name_or_path, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))  # `pool_text` pools
+    if missing:
+        raise ValueError(
+            f"{str(name_or_path)!r} lacks weights of {type(model).__name__}: {missing[:3]}, {len(missing)} in all."
+        )
+    if model.main_input_name != "input_ids" or not hasattr(model.config, "hidden_size"):
+        raise ValueError(f"{str(name_or_path)!r} is a {type(model).__name__}, which is no text model alone.")
+    return model.config, model.state_dict()
 
-        model_class, config = CLIPTextModel, config.text_config
-    model = model_class.from_pretrained(name_or_path, config=config, dtype=torch.float32)
-    config = model.config
-    if not isinstance(config, PreTrainedConfig):
-        raise ValueError(f"{name_or_path!r} holds no text model of transformers.")
-    return config, model.state_dict()
+
+def _changed(config: PreTrainedConfig, fields: dict) -> PreTrainedConfig:
+    """The configuration with some of its fields changed; a field it does not have is refused."""
+    known = config.to_dict().keys() | config.attribute_map.keys()
+    unknown = sorted(fields.keys() - known)
+    if unknown:
+        raise ValueError(f"{type(config).__name__} has no fields {unknown}, asked for as `text_{unknown[0]}`.")
+    for name, value in fields.items():
+        setattr(config, name, value)
+    return config

@@ -16,7 +16,7 @@ from transformers.utils import ModelOutput, can_return_tuple, logging
 from .configuration_motionpatch import MotionPatchConfig
 from .loading_motionpatch import load_motion_tower, load_text_tower
 from .loss_motionpatch import contrastive_loss
-from .motion_tower_motionpatch import MotionPatchMotionModel, build_vit
+from .motion_tower_motionpatch import MOTION_INPUTS, MotionPatchMotionModel, build_vit, refuse_unread_inputs
 
 
 logger = logging.get_logger(__name__)
@@ -47,6 +47,38 @@ class MotionPatchOutput(ModelOutput):
 
     def to_tuple(self) -> tuple:
         return tuple(value.to_tuple() if isinstance(value, ModelOutput) else value for value in self.values())
+
+
+@dataclass
+class MotionPatchMotionOutput(ModelOutput):
+    r"""
+    Args:
+        motion_embeds (`torch.FloatTensor` of shape `(B, projection_dim)`): Unit length.
+        last_hidden_state (`torch.FloatTensor` of shape `(B * persons, tokens, D)`): The motion tower's.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): Before each layer and after the last.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): `(B * persons, heads, tokens, tokens)` of each layer.
+    """
+
+    motion_embeds: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class MotionPatchTextOutput(ModelOutput):
+    r"""
+    Args:
+        text_embeds (`torch.FloatTensor` of shape `(B, projection_dim)`): Unit length.
+        last_hidden_state (`torch.FloatTensor` of shape `(B, L, D)`): The text tower's.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): Before each layer and after the last.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): `(B, heads, L, L)` of each layer.
+    """
+
+    text_embeds: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -102,6 +134,7 @@ class MotionPatchPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = False
     _no_split_modules = ["Block", "TransformerBlock", "BertLayer", "RobertaLayer", "CLIPEncoderLayer"]
+    accepts_loss_kwargs = False  # `Trainer` divides the loss by the accumulation steps itself
 
     def __init__(self, config: MotionPatchConfig, *args, **kwargs):
         if getattr(config, "model_type", None) != MotionPatchConfig.model_type:
@@ -117,14 +150,20 @@ class MotionPatchPreTrainedModel(PreTrainedModel):
         if getattr(module, "logit_scale", None) is not None and isinstance(module, MotionPatchPreTrainedModel):
             init.constant_(module.logit_scale, self.config.logit_scale_init_value)
 
+    def _output_flags(self, output_attentions: bool | None, output_hidden_states: bool | None) -> dict[str, bool]:
+        """What a tower is to be told: what the call or this model's configuration asks for; else it decides itself."""
+        flags = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
+        flags = {name: getattr(self.config, name) or None if flag is None else flag for name, flag in flags.items()}
+        return {name: flag for name, flag in flags.items() if flag is not None}
+
+
+class MotionSideMixin:
+    """The motion tower with its head."""
+
     def _build_motion_side(self, config: MotionPatchConfig):
         self.motion_model = MotionPatchMotionModel._from_config(config.motion_config)
         features = config.num_persons * config.motion_config.hidden_size
         self.motion_projection = MotionPatchProjectionHead(features, config)
-
-    def _build_text_side(self, config: MotionPatchConfig):
-        self.text_model = AutoModel.from_config(config.text_config)
-        self.text_projection = MotionPatchProjectionHead(config.text_config.hidden_size, config)
 
     @can_return_tuple
     def get_motion_features(
@@ -144,6 +183,7 @@ class MotionPatchPreTrainedModel(PreTrainedModel):
             `BaseModelOutputWithPooling`: `pooler_output` `(B, projection_dim)` is projected and not normalised;
             `last_hidden_state` is the tower's, `(B * persons, tokens, D)`.
         """
+        refuse_unread_inputs(self, kwargs)
         persons = self.config.num_persons
         if persons > 1:
             if motion_values.ndim != 5 or motion_values.shape[1] != persons:
@@ -156,13 +196,29 @@ class MotionPatchPreTrainedModel(PreTrainedModel):
         output = self.motion_model(
             motion_values=motion_values,
             motion_attention_mask=motion_attention_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
             return_dict=True,
+            **self._output_flags(output_attentions, output_hidden_states),
         )
         features = output.pooler_output.reshape(-1, persons * output.pooler_output.shape[-1])
         output.pooler_output = self.motion_projection(features)
         return output
+
+
+class TextSideMixin:
+    """The text tower with its head."""
+
+    def _build_text_side(self, config: MotionPatchConfig):
+        self.text_model = AutoModel.from_config(config.text_config)
+        if isinstance(getattr(self.text_model, "pooler", None), nn.Module):
+            # `pool_text` pools; DistributedDataParallel refuses trainable parameters that get no gradient.
+            self.text_model.pooler.requires_grad_(False)
+        self.text_projection = MotionPatchProjectionHead(config.text_config.hidden_size, config)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module):
+        self.text_model.set_input_embeddings(value)
 
     @can_return_tuple
     def get_text_features(
@@ -177,17 +233,19 @@ class MotionPatchPreTrainedModel(PreTrainedModel):
         Args:
             input_ids (`torch.LongTensor` of shape `(B, L)`): Token ids.
             attention_mask (`torch.LongTensor` of shape `(B, L)`, *optional*): 1 for tokens to attend to.
-            kwargs: Further inputs of the text tower, e.g. `position_ids` or `inputs_embeds`.
+            kwargs: Further inputs of the text tower, e.g. `position_ids` or `inputs_embeds`; those of a motion are
+                passed over.
 
         Returns:
             `BaseModelOutputWithPooling`: `pooler_output` `(B, projection_dim)` is projected and not normalised.
         """
+        refuse_unread_inputs(self, kwargs)
+        kwargs = {name: value for name, value in kwargs.items() if name not in MOTION_INPUTS}  # of a whole batch
         output = self.text_model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
             return_dict=True,
+            **self._output_flags(output_attentions, output_hidden_states),
             **kwargs,
         )
         pooled = pool_text(output.last_hidden_state, attention_mask, self.config.text_pooling)
@@ -199,7 +257,7 @@ class MotionPatchPreTrainedModel(PreTrainedModel):
         )
 
 
-class MotionPatchModel(MotionPatchPreTrainedModel):
+class MotionPatchModel(MotionSideMixin, TextSideMixin, MotionPatchPreTrainedModel):
     r"""
     The dual encoder of "Exploring Vision Transformers for 3D Human Motion-Language Models with Motion Patches" (CVPR 2024).
 
@@ -227,12 +285,6 @@ class MotionPatchModel(MotionPatchPreTrainedModel):
             torch.tensor(float(config.logit_scale_init_value)), requires_grad=config.learn_logit_scale
         )
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module):
-        self.text_model.set_input_embeddings(value)
 
     @can_return_tuple
     def forward(
@@ -341,11 +393,11 @@ class MotionPatchModel(MotionPatchPreTrainedModel):
         return model
 
 
-class MotionPatchMotionModelWithProjection(MotionPatchPreTrainedModel):
+class MotionPatchMotionModelWithProjection(MotionSideMixin, MotionPatchPreTrainedModel):
     """The motion tower and its head alone; `from_pretrained` reads them from a full checkpoint too.
 
     `forward` takes what [`MotionPatchModel.get_motion_features`] takes and returns a
-    [`MotionPatchOutput`] with unit-length `motion_embeds`.
+    [`MotionPatchMotionOutput`] with unit-length `motion_embeds`.
     """
 
     main_input_name = "motion_values"
@@ -361,18 +413,30 @@ class MotionPatchMotionModelWithProjection(MotionPatchPreTrainedModel):
         return self.motion_model.get_input_embeddings()
 
     @can_return_tuple
-    def forward(self, motion_values, motion_attention_mask=None, **kwargs) -> MotionPatchOutput:
-        kwargs["return_dict"] = True
-        output = self.get_motion_features(motion_values, motion_attention_mask, **kwargs)
-        embeds = nn.functional.normalize(output.pooler_output, dim=-1)
-        return MotionPatchOutput(motion_embeds=embeds, motion_model_output=output)
+    def forward(
+        self,
+        motion_values: torch.FloatTensor,
+        motion_attention_mask: torch.LongTensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> MotionPatchMotionOutput:
+        output = self.get_motion_features(
+            motion_values, motion_attention_mask, output_attentions, output_hidden_states, return_dict=True, **kwargs
+        )
+        return MotionPatchMotionOutput(
+            motion_embeds=nn.functional.normalize(output.pooler_output, dim=-1),
+            last_hidden_state=output.last_hidden_state,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+        )
 
 
-class MotionPatchTextModelWithProjection(MotionPatchPreTrainedModel):
+class MotionPatchTextModelWithProjection(TextSideMixin, MotionPatchPreTrainedModel):
     """The text tower and its head alone; `from_pretrained` reads them from a full checkpoint too.
 
-    `forward` takes what [`MotionPatchModel.get_text_features`] takes and returns a [`MotionPatchOutput`] with
-    unit-length `text_embeds`.
+    `forward` takes what [`MotionPatchModel.get_text_features`] takes and returns a
+    [`MotionPatchTextOutput`] with unit-length `text_embeds`.
     """
 
     input_modalities = ("text",)
@@ -383,21 +447,32 @@ class MotionPatchTextModelWithProjection(MotionPatchPreTrainedModel):
         self._build_text_side(config)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.text_model.get_input_embeddings()
-
     @can_return_tuple
-    def forward(self, input_ids=None, attention_mask=None, **kwargs) -> MotionPatchOutput:
-        kwargs["return_dict"] = True
-        output = self.get_text_features(input_ids, attention_mask, **kwargs)
-        embeds = nn.functional.normalize(output.pooler_output, dim=-1)
-        return MotionPatchOutput(text_embeds=embeds, text_model_output=output)
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.LongTensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> MotionPatchTextOutput:
+        output = self.get_text_features(
+            input_ids, attention_mask, output_attentions, output_hidden_states, return_dict=True, **kwargs
+        )
+        return MotionPatchTextOutput(
+            text_embeds=nn.functional.normalize(output.pooler_output, dim=-1),
+            last_hidden_state=output.last_hidden_state,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+        )
 
 
 __all__ = [
     "MotionPatchModel",
     "MotionPatchMotionModelWithProjection",
+    "MotionPatchMotionOutput",
     "MotionPatchOutput",
     "MotionPatchPreTrainedModel",
     "MotionPatchTextModelWithProjection",
+    "MotionPatchTextOutput",
 ]

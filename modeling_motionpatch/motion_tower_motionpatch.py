@@ -5,17 +5,22 @@ B batch, T frames, W points (5 * N), N patch size, D width, R x C grid of patche
 
 import timm
 import torch
+from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
 from .configuration_motionpatch import MotionPatchMotionConfig
 
 
-def build_vit(config: MotionPatchMotionConfig, **kwargs) -> VisionTransformer:
+MOTION_INPUTS = ("motion_values", "motion_attention_mask")
+
+
+def build_vit(config: MotionPatchMotionConfig) -> VisionTransformer:
     """The timm Vision Transformer of a configuration, without its classifier.
 
     Raises:
@@ -29,21 +34,78 @@ def build_vit(config: MotionPatchMotionConfig, **kwargs) -> VisionTransformer:
         "global_pool": "avg" if config.pooling == "avg" else "token",
         **norm,
         **config.architecture_kwargs,
-        **kwargs,
     }
     try:
-        vit = timm.create_model(config.architecture, num_classes=0, **{"pretrained": False, **settings})
+        vit = timm.create_model(config.architecture, pretrained=False, num_classes=0, **settings)
     except (RuntimeError, TypeError, AssertionError) as error:
+        hint = ' An architecture without a class token needs `pooling="avg"`.' if config.pooling == "cls" else ""
         raise ValueError(
-            f"timm {timm.__version__} could not build {config.architecture!r} with {settings}: {error}"
+            f"timm {timm.__version__} could not build {config.architecture!r} with {settings}: "
+            f"{str(error) or type(error).__name__}.{hint}"
         ) from error
-    if not isinstance(vit, VisionTransformer) or vit.attn_pool is not None:
+    # Subclasses (distilled ones, say) and other patch embeddings have tokens or layers that `_embed` does not know.
+    if type(vit) is not VisionTransformer or type(vit.patch_embed) is not PatchEmbed or vit.attn_pool is not None:
         raise ValueError(f"{config.architecture!r} is a {type(vit).__name__}; a plain Vision Transformer is needed.")
     if config.hidden_size != vit.embed_dim:
         raise ValueError(
             f"`hidden_size` is {config.hidden_size} but {config.architecture!r} is {vit.embed_dim} wide; leave it out."
         )
     return vit
+
+
+def refuse_unread_inputs(model: nn.Module, kwargs: dict) -> None:
+    """transformers lets a model pass over arguments it does not know; a misspelled mask would change the result.
+
+    Raises:
+        TypeError: A keyword argument about the motion that no model here reads.
+    """
+    unread = [name for name in kwargs if "motion" in name and name not in MOTION_INPUTS]
+    if unread:
+        raise TypeError(f"{type(model).__name__} does not read {unread}; a motion is given by {MOTION_INPUTS}.")
+
+
+class MotionPatchLayer(GradientCheckpointingLayer):
+    """The way through one layer of the ViT, which transformers' activation checkpointing runs again when it is on.
+
+    It has no weights: they stay in timm's blocks, under timm's names.
+    """
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        block: nn.Module,
+        attention_mask: torch.BoolTensor | None = None,
+        output_attentions: bool = False,
+        fused: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        Args:
+            hidden (`torch.Tensor` of shape `(B, tokens, D)`).
+            block (`nn.Module`): A layer of timm.
+            attention_mask (`torch.BoolTensor` of shape `(B, 1, 1, tokens)`, *optional*): `True` for keys to attend to.
+            output_attentions (`bool`): Also return the attention weights, which fused kernels do not tell.
+            fused (`bool`): Attend by `scaled_dot_product_attention`.
+
+        Returns:
+            `tuple`: `(B, tokens, D)`, and `(B, heads, tokens, tokens)` or `None`.
+        """
+        attentions = [module for module in block.modules() if "fused_attn" in vars(module)]
+        for attention in attentions:
+            attention.fused_attn = fused and not output_attentions
+        if not output_attentions:
+            return block(hidden, attn_mask=attention_mask), None
+        weights = []
+        hooks = [
+            attention.attn_drop.register_forward_hook(lambda module, args, output: weights.append(output))
+            for attention in attentions
+        ]
+        try:
+            hidden = block(hidden, attn_mask=attention_mask)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # A layer with attentions in parallel has the heads of all of them.
+        return hidden, weights[0] if len(weights) == 1 else torch.cat(weights, dim=1)
 
 
 class MotionPatchMotionModel(PreTrainedModel):
@@ -61,12 +123,12 @@ class MotionPatchMotionModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["Block"]
-    _can_compile_fullgraph = False
+    accepts_loss_kwargs = False  # `Trainer` divides the loss by the accumulation steps itself
 
     def __init__(self, config: MotionPatchMotionConfig):
         super().__init__(config)
         self.vit = build_vit(config)
-        self.gradient_checkpointing = False
+        self.layer = MotionPatchLayer()
         self.post_init()
 
     @torch.no_grad()
@@ -110,6 +172,7 @@ class MotionPatchMotionModel(PreTrainedModel):
         Raises:
             ValueError: An input of another width, of more frames, or a mask that does not fit it.
         """
+        refuse_unread_inputs(self, kwargs)
         vit = self.vit
         output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         output_hidden_states = (
@@ -128,14 +191,9 @@ class MotionPatchMotionModel(PreTrainedModel):
         all_attentions = () if output_attentions else None
         fused = self.config._attn_implementation != "eager"
         for block in vit.blocks:
-            if hasattr(block.attn, "fused_attn"):
-                block.attn.fused_attn = fused
+            hidden, weights = self.layer(hidden, block, attention_mask, output_attentions, fused)
             if output_attentions:
-                all_attentions += (_attention_weights(block, hidden, attention_mask),)
-            if self.gradient_checkpointing and self.training:
-                hidden = self._gradient_checkpointing_func(block, hidden, attention_mask)
-            else:
-                hidden = block(hidden, attn_mask=attention_mask)
+                all_attentions += (weights,)
             if output_hidden_states:
                 all_hidden += (hidden,)
         hidden = vit.norm(hidden)
@@ -205,17 +263,6 @@ class MotionPatchMotionModel(PreTrainedModel):
             return patches.mean(dim=1)
         weight = mask.to(patches.dtype)[..., None]
         return (patches * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
-
-
-def _attention_weights(block: nn.Module, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Softmax of one timm block's attention, (B, heads, tokens, tokens); fused kernels do not return it."""
-    attention = block.attn
-    qkv = attention.qkv(block.norm1(hidden)).unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    query, key = attention.q_norm(qkv[0]), attention.k_norm(qkv[1])
-    scores = (query * attention.scale) @ key.transpose(-2, -1)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    return scores.softmax(dim=-1)
 
 
 __all__ = ["MotionPatchMotionModel", "build_vit"]

@@ -35,13 +35,13 @@ class _MotionPatchPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        if self.processor is None:
+    def __init__(self, model, *args, processor=None, **kwargs):
+        if processor is None:
             raise ValueError(
-                f"pipeline({self.task!r}) needs a processor beside a model that is passed as an object: "
+                f"pipeline({kwargs.get('task')!r}) needs a processor beside a model that is passed as an object: "
                 "`processor=MotionPatchProcessor.from_pretrained(...)`."
             )
+        super().__init__(model, *args, processor=processor, **kwargs)
 
     def preprocess(self, query, skeleton=None, fps=None) -> dict:
         """A query -> `{"text": str}`, or `{"joints": (T, J, 3), "skeleton": Skeleton, "fps": float}`."""
@@ -200,7 +200,8 @@ class MotionRetrievalPipeline(_MotionPatchPipeline):
     def _default_gallery(self):
         """The packaged gallery, where the packaged model runs; what another model is to search has to be told."""
         if not hasattr(self, "_packaged_gallery"):
-            packaged = Path(str(getattr(self.model.config, "_name_or_path", ""))) == DEFAULT_CHECKPOINT
+            name = str(getattr(self.model.config, "_name_or_path", "") or "")
+            packaged = bool(name) and Path(name).resolve() == DEFAULT_CHECKPOINT.resolve()
             if not packaged or not DEFAULT_GALLERY.is_dir():
                 raise ValueError(
                     "There is nothing to search: pass `gallery=` (a MotionGallery, or the folder of one) or "
@@ -275,7 +276,8 @@ class ZeroShotMotionClassificationPipeline(_MotionPatchPipeline):
         if labels is None:
             raise ValueError("`candidate_labels` is missing; pass the labels to choose from, e.g. ['walks', 'jumps'].")
         names, embeds = labels
-        logits = embeds @ np.asarray(model_outputs["embeds"], dtype=np.float32) * float(self.model.logit_scale_value())
+        scale = self.model.logit_scale_value().item()
+        logits = embeds @ np.asarray(model_outputs["embeds"], dtype=np.float32) * scale
         scores = np.exp(logits - logits.max())
         scores /= scores.sum()
         order = np.argsort(-scores, kind="stable")[:top_k]

@@ -1,11 +1,32 @@
 """Text and joints -> the inputs of `MotionPatchModel`: a tokenizer and a feature extractor behind one call."""
 
+import difflib
+import inspect
+from typing import TypedDict
+
 from transformers import BatchFeature, ProcessorMixin
+from transformers.processing_utils import TextKwargs
+from transformers.utils import logging
 
 from .geometry_motionpatch import MotionInputError
 
 
+logger = logging.get_logger(__name__)
+
 MAX_TEXT_TOKENS = 77  # where a tokenizer states no limit of its own; captions of HumanML3D end well below
+
+
+class _NoKwargs(TypedDict, total=False):
+    """Options of inputs that this processor does not take."""
+
+
+class MotionPatchProcessorKwargs(TypedDict, total=False):
+    """Options of a call, in the groups that `ProcessorMixin` knows: those of the tokenizer alone."""
+
+    text_kwargs: TextKwargs
+    images_kwargs: _NoKwargs
+    videos_kwargs: _NoKwargs
+    audio_kwargs: _NoKwargs
 
 
 class MotionPatchProcessor(ProcessorMixin):
@@ -25,6 +46,8 @@ class MotionPatchProcessor(ProcessorMixin):
     ```
     """
 
+    valid_processor_kwargs = MotionPatchProcessorKwargs
+
     def __init__(self, feature_extractor=None, tokenizer=None, **kwargs):
         super().__init__(feature_extractor, tokenizer, **kwargs)
 
@@ -34,7 +57,6 @@ class MotionPatchProcessor(ProcessorMixin):
         motions=None,
         skeleton=None,
         fps=None,
-        return_tensors: str | None = None,
         **kwargs,
     ) -> BatchFeature:
         """Prepares texts, motions, or pairs of both.
@@ -45,7 +67,8 @@ class MotionPatchProcessor(ProcessorMixin):
             skeleton (`str`, `Skeleton` or list, *optional*): What the motions are recorded with.
             fps (`float` or list, *optional*): Frame rate(s) of the motions [1/s].
             return_tensors (`"pt"` or `"np"`, *optional*): Type of the tensors.
-            kwargs: Options of the tokenizer, e.g. `padding="max_length"`, `max_length=32`.
+            kwargs: Options of the tokenizer, e.g. `padding="max_length"`, `max_length=32`, or all of them as
+                `text_kwargs={...}`.
 
         Returns:
             `BatchFeature` with `input_ids` and `attention_mask` `(B, L)` where text is given, `motion_values`
@@ -57,6 +80,7 @@ class MotionPatchProcessor(ProcessorMixin):
         """
         if text is None and motions is None:
             raise ValueError("Neither `text` nor `motions` was given; pass at least one of them.")
+        return_tensors, text_kwargs = self._options(kwargs)
         data = {}
         if text is not None:
             texts = [text] if isinstance(text, str) else list(text)
@@ -65,13 +89,13 @@ class MotionPatchProcessor(ProcessorMixin):
                 raise ValueError(
                     f"`text` must be a string or a non-empty list of strings, got {wrong[0] if wrong else texts!r}."
                 )
-            options = {"padding": True, "truncation": True, "return_token_type_ids": False, **kwargs}
+            options = {"padding": True, "truncation": True, "return_token_type_ids": False, **text_kwargs}
             if options["truncation"] and options.get("max_length") is None:
                 limit = self.tokenizer.model_max_length
                 options["max_length"] = limit if limit and limit < 100_000 else MAX_TEXT_TOKENS
             data.update(self.tokenizer(texts, return_tensors=return_tensors, **options))
-        elif kwargs:
-            raise TypeError(f"Unknown arguments {sorted(kwargs)}: without `text`, no tokenizer reads them.")
+        elif text_kwargs:
+            raise TypeError(f"Unknown arguments {sorted(text_kwargs)}: without `text`, no tokenizer reads them.")
         if motions is not None:
             batch = self.feature_extractor(motions, skeleton=skeleton, fps=fps, return_tensors=return_tensors)
             if text is not None and len(batch["motion_values"]) != len(data["input_ids"]):
@@ -81,6 +105,28 @@ class MotionPatchProcessor(ProcessorMixin):
                 )
             data.update(batch)
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def _options(self, kwargs: dict) -> tuple[str | None, dict]:
+        """Arguments of a call -> `return_tensors`, and the options of the tokenizer."""
+        nested = dict(kwargs.pop("text_kwargs", None) or {})
+        twice = sorted(nested.keys() & kwargs.keys())
+        if twice:
+            raise ValueError(f"{twice} were passed twice: by themselves and in `text_kwargs`.")
+        options = {**nested, **kwargs}
+        return_tensors = options.pop("return_tensors", None)
+        known = set(TextKwargs.__annotations__)
+        own = [name for name in inspect.signature(self.__call__).parameters if name != "kwargs"]
+        for name in options.keys() - known:
+            close = difflib.get_close_matches(name, [*own, "return_tensors", *known], n=1, cutoff=0.7)
+            if close:
+                raise TypeError(f"Unknown argument `{name}`; did you mean `{close[0]}`?")
+            logger.warning_once(f"`{name}` is no argument of {type(self).__name__} and is ignored.")
+        return return_tensors, {name: value for name, value in options.items() if name in known}
+
+    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs):
+        saved = super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        self.__dict__.pop("auto_map", None)  # written into the folder; the processor itself stays as it was
+        return saved
 
     @property
     def model_input_names(self) -> list[str]:

@@ -7,6 +7,7 @@ patch are neighbouring points of the body. `get_skeleton` knows the skeletons of
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -532,17 +533,17 @@ def get_body_part(skeleton: "str | Skeleton", part: str) -> tuple[int, ...]:
 LONG_BONE = 0.7  # of the longest bone of a limb: upper arm and thigh are, collar bone and pelvis are not
 
 
-def limb_root(joints: np.ndarray, chain: Sequence[int]) -> int:
-    """The shoulder or hip of a limb's chain: where its first long bone begins.
+def limb_root(pose: Sequence[Sequence[float]], chain: Sequence[int]) -> int:
+    """The shoulder or hip of a limb's chain in a pose `(J, 3)`: where its first long bone begins.
 
     Told by the bones' lengths, since names and hierarchies disagree: some repeat the pelvis in front of the hip, some have
     a collar joint, and ASF files name a bone's far end.
     """
     if len(chain) < 3:
         return chain[-1]
-    frame = joints[0, list(chain[1:])]
-    lengths = np.sqrt(np.square(frame[1:] - frame[:-1]).sum(axis=-1))
-    return chain[1 + int(np.argmax(lengths >= LONG_BONE * lengths.max()))]
+    lengths = [math.dist(pose[one], pose[other]) for one, other in zip(chain[1:], chain[2:])]
+    longest = max(lengths)
+    return next((joint for joint, length in zip(chain[1:], lengths) if length >= LONG_BONE * longest), chain[1])
 
 
 def lateral_axis(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -557,10 +558,11 @@ def lateral_axis(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """
     axis = np.zeros((joints.shape[0], 3), dtype=joints.dtype)
     found = False
+    pose = joints[0].tolist()  # plain numbers: numpy takes longer over so few
     for limb in ("leg", "arm"):
         left, right = skeleton.chains[f"left_{limb}"], skeleton.chains[f"right_{limb}"]
         if left and right:
-            axis += joints[:, limb_root(joints, left)] - joints[:, limb_root(joints, right)]
+            axis += joints[:, limb_root(pose, left)] - joints[:, limb_root(pose, right)]
             found = True
     if not found:
         raise SkeletonError(

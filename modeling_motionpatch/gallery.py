@@ -1,0 +1,487 @@
+"""Motions of any length -> a gallery of embedded windows, searched by text, by motion or by vector, saved and shared."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .embedding_motionpatch import as_motion_lists, encode_motion, encode_text, window_frames
+from .retrieval.build import ShardedBuild, embed_takes, launched_processes
+from .retrieval.identity import ModelIdentity, model_path
+from .retrieval.index import FaissIndex
+from .retrieval.search import Hit
+from .retrieval.sources import number_on, takes_of
+from .retrieval.storage import (
+    FILE_FORMATS,
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    GalleryError,
+    Windows,
+    check_target,
+    fresh_folder,
+    read_folder,
+    read_manifest,
+    write_folder,
+    write_json,
+)
+from .retrieval.vectors import VectorGallery, check_dtype, windows_of_vectors
+
+
+logger = logging.getLogger(__name__)
+
+SUMMARY = 5  # skipped files that a log line names
+
+
+class MotionGallery(VectorGallery):
+    r"""
+    Motions, embedded once and searched many times.
+
+    A gallery has one row a window: takes that fit into what the model reads are one window, longer ones are cut into
+    half-overlapping windows. [`MotionGallery.build`], [`MotionGallery.from_embeddings`] and [`MotionGallery.load`] make
+    one.
+
+    Attributes:
+        model, processor: Embed queries; `None` where the gallery was made from vectors alone.
+        identity (`ModelIdentity`, *optional*): Which model made the embeddings.
+        skipped (`list[tuple[str, str]]`): (path, reason) of every file that could not be read.
+        window, stride (`float`, *optional*): Seconds.
+
+    Example:
+
+    ```python
+    >>> from modeling_motionpatch import MotionGallery, MotionPatchModel, MotionPatchProcessor
+    >>> model = MotionPatchModel.from_pretrained(folder)  # doctest: +SKIP
+    >>> processor = MotionPatchProcessor.from_pretrained(folder)  # doctest: +SKIP
+    >>> gallery = MotionGallery.build(model, processor, "my_bvh_files")  # doctest: +SKIP
+    >>> for hit in gallery.search("a person waves", k=3):  # doctest: +SKIP
+    ...     print(hit.id, round(hit.score, 3), hit.start, hit.end)
+    ```
+    """
+
+    def __init__(self, parts: Sequence[Windows], dim: int, dtype: str = "float32", model=None, processor=None):
+        super().__init__(parts, dim, dtype)
+        self.model, self.processor = model, processor
+        self.identity: ModelIdentity | None = None
+        self.window: float | None = None
+        self.stride: float | None = None
+        self.skipped: list[tuple[str, str]] = []
+        self._checked: tuple = ()  # model and processor that were found to be those of the embeddings
+
+    def __repr__(self) -> str:
+        made_by = f", model={self.identity.name!r}" if self.identity and self.identity.name else ""
+        return f"MotionGallery({len(self)} windows, {self.dim} x {self.dtype}{made_by})"
+
+    # ------------------------------------------------------------------------------------------------ making one
+
+    @classmethod
+    def build(
+        cls,
+        model,
+        processor,
+        motions,
+        ids=None,
+        captions=None,
+        skeleton=None,
+        fps: float | None = None,
+        window: float | None = None,
+        stride: float | None = None,
+        batch_size: int = 32,
+        progress: bool = True,
+        dtype: str = "float32",
+        resume_dir: str | os.PathLike | None = None,
+        index: str | bool = "auto",
+    ) -> "MotionGallery":
+        """Embeds motions.
+
+        Args:
+            model (`MotionPatchModel`): Runs on the device and in the dtype it has.
+            processor (`MotionPatchProcessor`): The model's.
+            motions: A list of arrays `(T, J, 3)` (metres, Y up), of objects or dicts with `joints`, `fps` and
+                `skeleton`, or of paths; a `datasets.Dataset` with a column `motion`; a folder of motion files, with or
+                without `metadata.jsonl`.
+            ids (`Sequence`, *optional*): One a motion; default: the data set's, file names, or `"0"`, `"1"`, ...
+            captions (`Sequence`, *optional*): A text or texts for each motion.
+            skeleton (`str` or `Skeleton`, *optional*): Of motions that do not say; default: the extractor's.
+            fps (`float`, *optional*): Of motions that do not say [1/s]; default: the extractor's.
+            window (`float`, *optional*): Seconds a window; default: what the model reads.
+            stride (`float`, *optional*): Seconds from one window to the next; default: half a window.
+            batch_size (`int`, *optional*, defaults to 32): Windows a forward pass.
+            progress (`bool`, *optional*, defaults to `True`): Show a progress bar.
+            dtype (`"float32"` or `"float16"`, *optional*, defaults to `"float32"`): Of the stored embeddings.
+            resume_dir (`str` or `os.PathLike`, *optional*):
+                A folder for finished shards. After a kill, the same call goes on where it was; under `accelerate
+                launch` (or `torchrun`) every process makes its share, and all get the whole gallery. Shard s of 256
+                takes belongs to process `s % number of processes`. Delete the folder when the gallery is saved.
+            index (`"auto"` or `bool`, *optional*, defaults to `"auto"`):
+                Whether to build a FAISS index; `"auto"` does where there are more than 100,000 windows and faiss is
+                installed.
+
+        Returns:
+            `MotionGallery`: `skipped` lists the files and rows that could not be read.
+
+        Raises:
+            ValueError: Nothing could be read, an array is wrong, ids occur twice, or `resume_dir` belongs to another
+                build.
+        """
+        takes = takes_of(motions, ids, captions)
+        identity = ModelIdentity.of(model, processor)
+        check_dtype(dtype)
+        extractor = getattr(processor, "feature_extractor", processor)
+        frames, step = window_frames(extractor, window, stride)
+        settings = {"skeleton": skeleton, "fps": fps, "window": window, "stride": stride, "batch_size": batch_size}
+        rank, processes = (0, 1) if resume_dir is None else launched_processes()
+        if resume_dir is None:
+            with _bar(len(takes), progress) as bar:
+                windows, skipped = embed_takes(model, processor, takes, bar=bar, **settings)
+            parts = [windows.astype(dtype)]
+        else:
+            shards = ShardedBuild(resume_dir, takes, identity, dtype, settings)
+            with _bar(shards.share(rank, processes), progress and rank == 0) as bar:
+                shards.run(model, processor, rank, processes, bar)
+            shards.wait()
+            parts, skipped = shards.collect()
+        if not any(len(part) for part in parts):
+            raise GalleryError(
+                f"None of {len(takes)} motions could be read. The first reasons: "
+                + "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+            )
+        if skipped:
+            named = ", ".join(name for name, _ in skipped[:SUMMARY]) + (", ..." if len(skipped) > SUMMARY else "")
+            logger.warning(
+                f"{len(skipped)} of {len(takes)} motions could not be read and were left out ({named}); "
+                "`.skipped` has the reasons."
+            )
+        gallery = cls(parts, identity.dim, dtype, model, processor)
+        gallery.identity, gallery.skipped = identity, skipped
+        gallery.window, gallery.stride = frames / extractor.fps, step / extractor.fps
+        gallery._maybe_index(index)
+        return gallery
+
+    @classmethod
+    def from_embeddings(
+        cls,
+        embeddings,
+        ids=None,
+        captions=None,
+        starts=None,
+        ends=None,
+        sources=None,
+        dtype: str = "float32",
+        model=None,
+        processor=None,
+        index: str | bool = False,
+    ) -> "MotionGallery":
+        """A gallery of vectors that were made elsewhere.
+
+        Args:
+            embeddings (`np.ndarray` or `torch.Tensor` of shape `(N, P)`): Divided by their lengths, unless they are unit
+                vectors of the right dtype already: those are used as they are, without a copy.
+            ids (`Sequence` of length N, *optional*): Texts or whole numbers; `"0"`, `"1"`, ... when not given.
+            captions (`Sequence`, *optional*): A text, texts or `None` a row.
+            starts, ends (`Sequence[float]`, *optional*): Seconds; rows of one id are windows of one take then, and
+                overlapping ones are merged in the hits.
+            sources (`Sequence[str]`, *optional*): Files.
+            dtype (`"float32"` or `"float16"`, *optional*, defaults to `"float32"`): Of the stored embeddings.
+            model, processor (*optional*): What made the embeddings, to search by text and by motion.
+            index (`bool` or `"auto"`, *optional*, defaults to `False`): Whether to build a FAISS index.
+
+        Raises:
+            ValueError: Another shape, NaN, rows of length zero, or columns of another length.
+        """
+        windows = windows_of_vectors(embeddings, ids, captions, starts, ends, sources, dtype)
+        gallery = cls([windows], windows.embeddings.shape[1], dtype, model, processor)
+        if model is not None:
+            gallery.identity = ModelIdentity.of(model, processor)
+            if gallery.identity.dim != gallery.dim:
+                raise GalleryError(f"The embeddings are {gallery.dim} wide, the model's {gallery.identity.dim}.")
+        gallery._maybe_index(index)
+        return gallery
+
+    def add(
+        self, motions, ids=None, captions=None, skeleton=None, fps=None, batch_size: int = 32, progress: bool = True
+    ):
+        """Embeds more motions, with the gallery's windows, and appends them.
+
+        Args: As of [`MotionGallery.build`].
+
+        Returns:
+            `MotionGallery`: itself. A FAISS index is dropped; `build_index` makes a new one.
+
+        Raises:
+            ValueError: An id that the gallery has already (nothing is added then), or what `build` raises.
+        """
+        model, processor = self._encoder()
+        takes = takes_of(motions, ids, captions)
+        present = {str(value) for value in self.ids}
+        if ids is None:
+            number_on(takes, present)
+        twice = [str(take.id) for take in takes if str(take.id) in present]
+        if twice:
+            raise GalleryError(f"The gallery already has {', '.join(twice[:10])}; give `ids=`, or remove these first.")
+        settings = {"window": self.window, "stride": self.stride, "skeleton": skeleton, "fps": fps}
+        with _bar(len(takes), progress) as bar:
+            windows, skipped = embed_takes(model, processor, takes, batch_size=batch_size, bar=bar, **settings)
+        if not len(windows):
+            raise GalleryError(
+                f"None of {len(takes)} motions could be read: " + "; ".join(f"{n}: {r}" for n, r in skipped[:3])
+            )
+        self.skipped = [*self.skipped, *skipped]
+        self._set_parts([*self._parts, windows.astype(self.dtype)])
+        return self
+
+    # ------------------------------------------------------------------------------------------------ searching
+
+    def search(self, query, k: int = 10, *, skeleton=None, fps=None, **options):
+        """Finds motions by text or by motion.
+
+        Args:
+            query: A text; a motion (array `(T, J, 3)`, object or dict with `joints`, `fps` and `skeleton`, or the path
+                of a motion file); or a list of these. A motion longer than the model reads stands for the mean of its
+                windows.
+            k (`int`, *optional*, defaults to 10): Hits a query.
+            skeleton, fps (*optional*): Of motions that do not say.
+            options: Of [`MotionGallery.search_embeddings`].
+
+        Returns:
+            `list[Hit]`, best first, or a list of such lists for a list of queries.
+
+        Raises:
+            GalleryError: The gallery has no model, or another one than it was made with.
+        """
+        many = isinstance(query, (list, tuple))
+        queries = list(query) if many else [query]
+        if not queries:
+            return []
+        hits = self.search_embeddings(self._encode(queries, skeleton, fps), k, **options)
+        return hits if many else hits[0]
+
+    def localize(self, take, text: str, k: int = 5, *, skeleton=None, fps=None, window=None, stride=None):
+        """Finds the moments of one take at which a text happens; see [`localize`].
+
+        Args:
+            take: A motion (array, object, dict or path), of any length; it need not be in the gallery.
+            text (`str`): The description.
+            k (`int`, *optional*, defaults to 5): At most so many moments.
+            skeleton, fps (*optional*): Of an array.
+            window, stride (`float`, *optional*): Seconds.
+
+        Returns:
+            `Localization`: `moments` and, over time, `times` [s] and `scores`.
+        """
+        from .retrieval.localization import localize
+
+        model, processor = self._encoder()
+        return localize(model, processor, take, text, k, skeleton=skeleton, fps=fps, window=window, stride=stride)
+
+    # ------------------------------------------------------------------------------------------------ the model
+
+    def check_model(self, model, processor=None) -> None:
+        """Makes sure that a model's embeddings can be compared with the gallery's.
+
+        Raises:
+            GalleryError: It is another model, or other preprocessing; the message says what differs.
+        """
+        dim = int(model.config.projection_dim)
+        if dim != self.dim:
+            raise GalleryError(f"The model's embeddings are {dim} wide, the gallery's {self.dim}: not the same model.")
+        if self.identity is None:
+            return
+        different = self.identity.differences(ModelIdentity.of(model, processor))
+        if different:
+            raise GalleryError(
+                f"This gallery was made with another model ({self.identity.name or 'unnamed'}): the one at hand "
+                f"({getattr(model.config, '_name_or_path', '') or 'unnamed'}) has {'; '.join(different)}. Search with "
+                "the model that made it, or build it again."
+            )
+
+    def _encoder(self):
+        """Model and processor; those named in the gallery are loaded where none were given."""
+        if self.model is None:
+            name = "" if self.identity is None else self.identity.name
+            if not name:
+                raise GalleryError(
+                    "This gallery has no model to embed queries with; pass `model=` and `processor=` to "
+                    "`MotionGallery.load` or `from_embeddings`, or use `search_embeddings`."
+                )
+            from .modeling_motionpatch import MotionPatchModel
+            from .processing_motionpatch import MotionPatchProcessor
+
+            try:
+                model = MotionPatchModel.from_pretrained(model_path(name)).eval()
+                processor = MotionPatchProcessor.from_pretrained(model_path(name))
+            except (OSError, ValueError) as error:
+                raise GalleryError(
+                    f"This gallery was made with {name!r}, which cannot be loaded ({error}). Pass `model=` and "
+                    "`processor=` to `MotionGallery.load`."
+                ) from error
+            self.model, self.processor = model, processor
+        if self.processor is None:
+            raise GalleryError("The gallery has a model but no processor; set `gallery.processor`, too.")
+        if self._checked != (id(self.model), id(self.processor)):
+            self.check_model(self.model, self.processor)
+            self._checked = (id(self.model), id(self.processor))
+        return self.model, self.processor
+
+    def _encode(self, queries: list, skeleton, fps) -> np.ndarray:
+        """Texts and motions, mixed as they come -> (Q, P)."""
+        model, processor = self._encoder()
+        embeds = np.empty((len(queries), self.dim), np.float32)
+        motions = {}
+        for index, query in enumerate(queries):
+            if isinstance(query, str) and not _is_motion_file(query):
+                continue
+            (take,) = takes_of([query])
+            joints, own_skeleton, own_fps = take.read()
+            own = (skeleton if own_skeleton is None else own_skeleton, fps if own_fps is None else own_fps)
+            arrays, skeletons, rates = as_motion_lists(processor.feature_extractor, [joints], *own)
+            motions[index] = (arrays[0], skeletons[0], rates[0])
+        texts = [index for index in range(len(queries)) if index not in motions]
+        if texts:
+            embeds[texts] = encode_text(model, processor, [queries[index] for index in texts])
+        if motions:
+            columns = [list(column) for column in zip(*motions.values())]
+            embeds[list(motions)] = encode_motion(model, processor, *columns)
+        return embeds
+
+    # ------------------------------------------------------------------------------------------------ files
+
+    def save(
+        self,
+        folder: str | os.PathLike,
+        *,
+        file_format: str = "arrow",
+        dtype: str | None = None,
+        include_model: bool = False,
+    ) -> Path:
+        """Writes the gallery to a folder, which appears, or is replaced, when everything is written.
+
+        Args:
+            folder (`str` or `os.PathLike`): A new or empty folder, or that of an earlier gallery.
+            file_format (`"arrow"` or `"parquet"`, *optional*, defaults to `"arrow"`):
+                `"arrow"` is mapped into memory when loaded, and `datasets.load_from_disk` opens it; `"parquet"` is what
+                the Hub shows and other programs read.
+            dtype (`"float32"` or `"float16"`, *optional*): Default: the gallery's.
+            include_model (`bool`, *optional*, defaults to `False`): Put model and processor into the folder, too.
+
+        Returns:
+            `Path`: the folder.
+        """
+        target = Path(folder).expanduser()
+        dtype = check_dtype(self.dtype if dtype is None else dtype)
+        if file_format not in FILE_FORMATS:
+            raise GalleryError(f"`file_format` is {file_format!r}; it must be one of {FILE_FORMATS}.")
+        check_target(target)
+        with fresh_folder(target) as temporary:
+            self._write(temporary, file_format, dtype, include_model)
+        return target
+
+    def _write(self, folder: Path, file_format: str, dtype: str, include_model: bool) -> None:
+        files = write_folder(folder, self._parts, self.dim, dtype, file_format)
+        if include_model:
+            model, processor = self._encoder()
+            model.save_pretrained(folder / "model")
+            processor.save_pretrained(folder / "model")
+        if self._index is not None:
+            self._index.save(folder)
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "num_windows": len(self),
+            "dim": self.dim,
+            "dtype": dtype,
+            "window_seconds": self.window,
+            "stride_seconds": self.stride,
+            "files": files,
+            "index": None if self._index is None else {"recall": self._index.recall},
+            "model": None if self.identity is None else self.identity.to_dict(),
+            "skipped": [list(item) for item in self.skipped],
+        }
+        write_json(folder / MANIFEST, manifest)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike, model=None, processor=None, *, revision: str | None = None, token=None
+    ) -> "MotionGallery":
+        """Opens a gallery.
+
+        Args:
+            folder (`str` or `os.PathLike`): What [`MotionGallery.save`] wrote, or the name of a data set on the Hub.
+            model (`MotionPatchModel`, *optional*): Embeds queries. Without it, the model named in the gallery is loaded
+                when a query first needs it.
+            processor (`MotionPatchProcessor`, *optional*): The model's.
+            revision, token (*optional*): For the Hub.
+
+        Raises:
+            GalleryError: No gallery, a broken one, or one that another model made.
+        """
+        path = Path(folder).expanduser()
+        if not path.exists() and not path.with_name(f".{path.name}.old").exists() and _is_repo_id(str(folder)):
+            from .retrieval.hub import download_gallery
+
+            path = download_gallery(str(folder), revision, token)
+        manifest = read_manifest(path)
+        gallery = cls(read_folder(path, manifest), manifest["dim"], manifest["dtype"], model, processor)
+        gallery.window, gallery.stride = manifest.get("window_seconds"), manifest.get("stride_seconds")
+        gallery.skipped = [tuple(item) for item in manifest.get("skipped", [])]
+        if manifest.get("model"):
+            gallery.identity = ModelIdentity.from_dict(manifest["model"])
+            if (path / "model").is_dir():
+                gallery.identity.name = str(path / "model")
+        if model is not None:
+            gallery.check_model(model, processor)
+        if manifest.get("index"):
+            try:
+                gallery._index = FaissIndex.load(path, manifest["index"]["recall"])
+            except (ImportError, RuntimeError) as error:
+                logger.warning(f"{path}: the index is not used, and searches are exact. {error}")
+        return gallery
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token=None,
+        commit_message: str = "Upload motion gallery",
+        file_format: str = "parquet",
+        include_model: bool = False,
+    ) -> str:
+        """Uploads the gallery as a data set, from where `MotionGallery.load(repo_id)` opens it.
+
+        Args:
+            repo_id (`str`): `user/name`; created where it does not exist.
+            private, token, commit_message (*optional*): As everywhere on the Hub.
+            file_format, include_model (*optional*): Of [`MotionGallery.save`].
+
+        Returns:
+            `str`: address of the commit.
+        """
+        from .retrieval.hub import push_gallery
+
+        return push_gallery(self, repo_id, private, token, commit_message, file_format, include_model)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Details
+
+
+def _is_motion_file(text: str) -> bool:
+    from .io import MOTION_SUFFIXES
+
+    return text.lower().endswith(MOTION_SUFFIXES)
+
+
+def _is_repo_id(text: str) -> bool:
+    return text.count("/") == 1 and not text.startswith((".", "~", "/"))
+
+
+def _bar(total: int, show: bool):
+    from transformers.utils.logging import tqdm
+
+    return tqdm(total=total, disable=not show, desc="Indexing motions", unit="take")
+
+
+__all__ = ["GalleryError", "Hit", "MotionGallery"]

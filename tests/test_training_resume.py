@@ -1,0 +1,175 @@
+"""Killed, stopped and starved runs end like one that was left alone; two processes end like one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from training_fixtures import NO_DROPOUT, environment, tiny_arguments, write_motionfolder, write_recipe
+
+from modeling_motionpatch.training import CheckpointStore, Trainer
+from modeling_motionpatch.training.checkpoints import MARKER, damage
+from modeling_motionpatch.training.engine import EXIT_INTERRUPTED
+
+
+WORKER = Path(__file__).with_name("training_worker.py")
+# Plain steps of one step's gradients: Adam's first step is their sign, which hides their size.
+ONE_STEP = NO_DROPOUT | {
+    "epochs": 1,
+    "max_steps": 1,
+    "optimizer": "sgd",
+    "lr_motion": 0.01,
+    "lr_text": 0.01,
+    "lr_heads": 0.01,
+    "warmup": 0.0,
+    "max_grad_norm": None,
+    "duplicates": "positive",
+    "model.learn_logit_scale": True,
+}
+# name -> (settings, jobs one after the other). 26 clips in batches of 8: 3 steps an epoch, 9 in all, saved every 2.
+RUNS = {
+    "whole": ({}, [{}]),
+    "killed": ({}, [{"kill_at": 1}, {"kill_at": 5}, {"kill_at": 7}, {}]),
+    "killed while saving": ({}, [{"kill_in_save_at": 8}, {}]),
+    "stopped": ({}, [{"term_at": 4}, {}]),
+    "disk full": ({}, [{"file_limit_at": 7}, {}]),
+    "two processes": ({}, [{"world": 2}]),
+    "two processes killed": ({}, [{"world": 2, "kill_at": 5}, {"world": 2}]),
+    "one step": (ONE_STEP, [{}]),
+    "one step by two": (ONE_STEP, [{"world": 2}]),
+    "one step in parts": (ONE_STEP | {"chunk_size": 3}, [{}]),
+    "one step by two in parts": (ONE_STEP | {"chunk_size": 2}, [{"world": 2}]),
+    "one step with ignored pairs by two": (ONE_STEP | {"false_negatives": "exact"}, [{"world": 2}]),
+    "one step with ignored pairs": (ONE_STEP | {"false_negatives": "exact"}, [{}]),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folders and exit codes of all runs."""
+    root = tmp_path_factory.mktemp("resume")
+    data = write_motionfolder(root / "data", counts=(26, 6, 6))
+    jobs, owners = [], []
+    for name, (settings, parts) in RUNS.items():
+        folder = root / name.replace(" ", "-")
+        changes = {"epochs": 3, "save_every": 2, "mirror": 0.5, "sub_crop": 0.7, **settings}
+        recipe = write_recipe(tiny_arguments(data, folder, **changes), root / f"{folder.name}.yaml")
+        for part in parts:
+            jobs.append({"recipe": str(recipe), "arguments": ["--resume"], **part})
+            owners.append(name)
+    path = root / "jobs.json"
+    path.write_text(json.dumps(jobs))
+    done = subprocess.run([sys.executable, str(WORKER), str(path)], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    statuses = json.loads(path.with_suffix(".statuses").read_text())
+    result = {}
+    for name, status in zip(owners, statuses):
+        result.setdefault(name, (root / name.replace(" ", "-"), []))[1].append(status)
+    result["output"] = done.stdout + done.stderr
+    return result
+
+
+def same_run(one: Path, other: Path):
+    assert (one / "log.jsonl").read_text() == (other / "log.jsonl").read_text()
+    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    results = [json.loads((folder / "results.json").read_text()) for folder in (one, other)]
+    for key in ("history", "chosen_epoch", "test"):
+        assert results[0][key] == results[1][key]
+
+
+@pytest.mark.parametrize(
+    "name, codes",
+    [
+        ("killed", [[-9], [-9], [-9], [0]]),
+        ("killed while saving", [[-9], [0]]),
+        ("stopped", [[EXIT_INTERRUPTED], [0]]),
+        ("disk full", [[2], [0]]),
+    ],
+)
+def test_interrupted_runs_end_bit_for_bit_alike(runs, name, codes):
+    folder, statuses = runs[name]
+    assert statuses == codes, runs["output"]
+    steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 10))
+    same_run(runs["whole"][0], folder)
+
+
+def test_full_disk_says_what_is_left(runs):
+    assert "could not be written" in runs["output"] and "step-00000006" in runs["output"]
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ("one step", "one step by two"),
+        ("one step", "one step in parts"),
+        ("one step", "one step by two in parts"),
+        ("one step with ignored pairs", "one step with ignored pairs by two"),
+    ],
+)
+def test_every_parameter_after_a_step(runs, one, other):
+    assert all(code == 0 for code in runs[other][1][0]), runs["output"]
+    weights = [load_file(runs[name][0] / "model.safetensors") for name in (one, other)]
+    for key, value in weights[0].items():
+        np.testing.assert_allclose(weights[1][key], value, atol=1e-6, rtol=0, err_msg=key)
+
+
+def test_the_step_moves_the_weights(runs):
+    """Or the comparison above would say nothing."""
+    one, other = (
+        load_file(runs[name][0] / "model.safetensors") for name in ("one step", "one step with ignored pairs")
+    )
+    assert max(np.abs(one[key] - other[key]).max() for key in one) > 1e-4
+
+
+def test_two_processes_resume(runs):
+    (whole, codes), (killed, killed_codes) = runs["two processes"], runs["two processes killed"]
+    assert codes == [[0, 0]] and killed_codes == [[-9, -9], [0, 0]], runs["output"]
+    same_run(whole, killed)
+
+
+def test_checkpoints_are_rotated(runs):
+    names = [path.name for path in CheckpointStore(runs["whole"][0]).names()]
+    assert names == ["step-00000008", "step-00000009"]
+    best = {path.name for path in (runs["whole"][0] / "checkpoints").glob("best-*")}
+    assert 1 <= len(best) <= 2
+
+
+def test_half_written_is_not_whole(tmp_path, runs):
+    import shutil
+
+    whole = runs["whole"][0] / "checkpoints"
+    for spoil in ("marker", "missing", "short", "bit"):
+        folder = tmp_path / spoil
+        shutil.copytree(whole, folder / "checkpoints")
+        newest = folder / "checkpoints" / "step-00000009"
+        weights = newest / "model.safetensors"
+        if spoil == "marker":
+            (newest / MARKER).unlink()
+        elif spoil == "missing":
+            weights.unlink()
+        elif spoil == "short":
+            weights.write_bytes(weights.read_bytes()[:-1])
+        else:
+            content = bytearray(weights.read_bytes())
+            content[-1] ^= 1
+            weights.write_bytes(bytes(content))
+        assert damage(newest)
+        assert CheckpointStore(folder).newest().name == "step-00000008"
+
+
+def test_other_settings_do_not_go_on(runs, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(runs["whole"][0], folder)
+    data = runs["whole"][0].parent / "data"
+    args = tiny_arguments(data, folder, epochs=3, save_every=2, mirror=0.5, sub_crop=0.7, resume=True, lr_text=2e-3)
+    with pytest.raises(ValueError, match="lr_text"):
+        Trainer(args).run()
+    args = tiny_arguments(data, folder)
+    with pytest.raises(ValueError, match="--resume"):
+        Trainer(args).run()
