@@ -80,7 +80,11 @@ def plain_python(text: str, share: float = 1.0) -> list:
 
 def _rotation(axis: int, angle: float) -> list[list[float]]:
     c, s = math.cos(angle), math.sin(angle)
-    return [[[1, 0, 0], [0, c, -s], [0, s, c]], [[c, 0, s], [0, 1, 0], [-s, 0, c]], [[c, -s, 0], [s, c, 0], [0, 0, 1]]][axis]
+    return [
+        [[1, 0, 0], [0, c, -s], [0, s, c]],
+        [[c, 0, s], [0, 1, 0], [-s, 0, c]],
+        [[c, -s, 0], [s, c, 0], [0, 0, 1]],
+    ][axis]
 
 
 def _product(a, b) -> list[list[float]]:
@@ -106,7 +110,9 @@ def run(options) -> dict:
             plain = np.asarray(plain_python(text, options.plain_share), np.float32)
             difference = float(np.abs(read.joints[: len(plain)] - plain).max() / np.abs(plain).max())
             if difference > 1e-4:
-                raise AssertionError(f"{path.name}: the parsers disagree by {difference:.2g} of the size of the scene.")
+                raise AssertionError(
+                    f"{path.name}: the parsers disagree by {difference:.2g} of the size of the scene."
+                )
             sides = {
                 "plain_python": lambda text=text: plain_python(text, options.plain_share),
                 "read_bvh": lambda path=path: read_bvh(path),
@@ -124,7 +130,9 @@ def run(options) -> dict:
                     "frames": len(read.joints),
                     "sides": {
                         name: {
-                            "mb_per_s": round(sizes[name] / sorted(times[name]["wall_s"])[len(times[name]["wall_s"]) // 2], 2)
+                            "mb_per_s": round(
+                                sizes[name] / sorted(times[name]["wall_s"])[len(times[name]["wall_s"]) // 2], 2
+                            )
                         }
                         for name in sides
                     },

@@ -32,10 +32,14 @@ HUMANML3D_MEAN = 7.1  # [s]
 def parser(doc: str, repeats: int = 5) -> argparse.ArgumentParser:
     """The arguments that all scripts have."""
     result = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--official", help="path of a clone of the official repository; without it, that side is skipped")
+    result.add_argument(
+        "--official", help="path of a clone of the official repository; without it, that side is skipped"
+    )
     result.add_argument("--repeats", type=int, default=repeats, help="interleaved rounds (default: %(default)s)")
     result.add_argument("--threads", type=int, help="threads of torch and OpenCV (default: as they come)")
-    result.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: cuda where there is one")
+    result.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: cuda where there is one"
+    )
     result.add_argument("--seed", type=int, default=0)
     result.add_argument("--output", help="write the JSON to this file, too")
     return result
@@ -44,8 +48,10 @@ def parser(doc: str, repeats: int = 5) -> argparse.ArgumentParser:
 def start(options: argparse.Namespace) -> None:
     """Settles device and threads of a run."""
     import torch
+    from transformers.utils import logging
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.disable_progress_bar()
     if options.device == "auto":
         options.device = "cuda" if torch.cuda.is_available() else "cpu"
     if options.threads:
@@ -68,7 +74,7 @@ def official_code(options: argparse.Namespace, with_dataset: bool = False):
     try:
         code = OfficialCode(options.official)
         if with_dataset:
-            code.TextMotionPatchDataset
+            _ = code.TextMotionPatchDataset  # loaded on first use
         return code
     except OfficialCodeError as error:
         print(f"The official side is skipped: {error}", file=sys.stderr)
@@ -201,7 +207,9 @@ def summary(times: Mapping[str, Mapping[str, Sequence[float]]], items: int, unit
     return result
 
 
-def ratios(times: Mapping[str, Mapping[str, Sequence[float]]], slow: str, fast: str, scale: float = 1.0) -> dict | None:
+def ratios(
+    times: Mapping[str, Mapping[str, Sequence[float]]], slow: str, fast: str, scale: float = 1.0
+) -> dict | None:
     """How many times faster `fast` is, the median over the rounds; `None` where a side was skipped.
 
     `scale` is the items of `fast` over those of `slow`, where they differ.
@@ -209,7 +217,9 @@ def ratios(times: Mapping[str, Mapping[str, Sequence[float]]], slow: str, fast: 
     if slow not in times or fast not in times:
         return None
     return {
-        kind: round(scale * statistics.median(a / max(b, 1e-9) for a, b in zip(times[slow][kind], times[fast][kind])), 2)
+        kind: round(
+            scale * statistics.median(a / max(b, 1e-9) for a, b in zip(times[slow][kind], times[fast][kind])), 2
+        )
         for kind in ("wall_s", "cpu_s")
     }
 
@@ -239,7 +249,7 @@ def made_up_motions(lengths: Sequence[int], seed: int = 0) -> list[np.ndarray]:
         seconds = np.arange(frames)[:, None, None] / HUMANML3D_FPS
         phase, rate = rng.uniform(0, 6.28, size=(2, 1, 22, 3))
         walk = seconds * rng.normal(size=(1, 1, 3)) * [1, 0, 1]
-        motions.append((rest + walk + 0.05 * np.sin(phase + rate * seconds)).astype(np.float32))
+        motions.append((rest + walk + 0.02 * np.sin(phase + rate * seconds)).astype(np.float32))
     return motions
 
 

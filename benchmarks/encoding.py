@@ -76,7 +76,7 @@ def run(options) -> dict:
     plain = torch.nn.functional.normalize(plain, dim=-1).cpu().numpy()
     agreement = {"ours_against_one_at_a_time_float32": _agreement(results["ours"][: len(plain)], plain)}
     if "official" in results:
-        # The official data set sorts by length only the names of the clips it lists.
+        # The official data set gives its clips in the order of their lengths.
         order = np.argsort([len(motion) for motion in motions], kind="stable")
         theirs = results["official"]
         if note == "its data set class":

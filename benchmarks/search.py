@@ -125,7 +125,9 @@ def main(arguments=None) -> dict:
     """Command line."""
     parser = common.parser(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="windows")
-    parser.add_argument("--huge", action="store_true", help="10^7 windows, too: about 25 GB of memory and some minutes")
+    parser.add_argument(
+        "--huge", action="store_true", help="10^7 windows, too: about 25 GB of memory and some minutes"
+    )
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--no-index-below", type=int, default=100_000, help="windows up to which no index is built")
     parser.add_argument("--size", default="vit-base", choices=tuple(models.SIZES), help="whose text tower encodes")

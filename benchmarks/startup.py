@@ -73,10 +73,15 @@ def run(options) -> dict:
         opened = [fresh(OPEN.format(folder=folder, dim=model.config.projection_dim)) for _ in range(options.repeats)]
     return {
         "claim": "startup",
-        "goal": "the package adds little to the import of transformers and timm, and imports none of " + ", ".join(FORBIDDEN),
-        "import_s": {name: round(statistics.median(row["seconds"] for row in rows), 3) for name, rows in found.items()},
+        "goal": "the package adds little to the import of transformers and timm, and imports none of "
+        + ", ".join(FORBIDDEN),
+        "import_s": {
+            name: round(statistics.median(row["seconds"] for row in rows), 3) for name, rows in found.items()
+        },
         "added_s": round(statistics.median(b - a for a, b in zip(base, ours)), 3),
-        "ratio": {"with_the_package/transformers_and_timm": round(statistics.median(b / a for a, b in zip(base, ours)), 3)},
+        "ratio": {
+            "with_the_package/transformers_and_timm": round(statistics.median(b / a for a, b in zip(base, ours)), 3)
+        },
         "forbidden_modules": sorted({name for row in found["with_the_package"] for name in row["forbidden"]}),
         "model": options.size,
         **{name: round(statistics.median(row[name] for row in opened), 3) for name in opened[0]},

@@ -158,9 +158,8 @@ def player_clip(moment: Moment) -> dict:
     bones = [(a + offset, b + offset, color) for offset in offsets for a, b, color in bones_of(skeleton)]
     heads = [[torso[-2] + offset, torso[-1] + offset] for offset in offsets] if len(torso) >= 3 else []
     persons = persons.astype(np.float64)
-    persons[:, :, joints_above(skeleton)] = persons[
-        :, :, [skeleton.pelvis]
-    ]  # a root that stays on the floor is no body part
+    # A root that stays on the floor is no body part: it is drawn where the pelvis is.
+    persons[:, :, joints_above(skeleton)] = persons[:, :, [skeleton.pelvis]]
     joints = persons.reshape(len(persons), -1, 3)
     origin = joints[0, skeleton.pelvis].copy()
     origin[1] = joints[..., 1].min()

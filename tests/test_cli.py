@@ -557,7 +557,7 @@ def test_index_reads_files_as_told(capsys, model_dir, tmp_path):
 
 def test_demo_without_its_module(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "modeling_motionpatch.demo", None)  # an import of it fails
-    assert "modeling-motionpatch[demo]" in refused(capsys, "demo")
+    assert "pip install" in refused(capsys, "demo")
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def write_motionfolder(folder: Path, counts=(20, 6, 6), seed: int = 0) -> Path:
                 joint_names=np.array(skeleton.joints),
                 parents=np.array(skeleton.parents),
             )
-            captions = [f"a {COLOURS[index % 7]} person lifts the left arm {split} {index // 2}"]
+            captions = [f"a {COLOURS[index // 2 % 7]} person lifts the left arm {split} {index // 2}"]
             captions += [f"someone number {index} turns right"] * (index % 2)
             lines.append(json.dumps({"file_name": name, "captions": captions, "split": split}))
     (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n")

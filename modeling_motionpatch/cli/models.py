@@ -385,7 +385,9 @@ def demo(
     """
     if gallery is not None and not Path(gallery).expanduser().is_dir() and gallery.count("/") != 1:
         raise CommandError(f"{gallery!r}: there is no such gallery; `motionpatch index` makes one.")
-    module = common.optional_module("demo", "The demo", "Install its parts: pip install 'modeling-motionpatch[demo]'.")
+    module = common.optional_module(
+        "demo", "The demo", "Install the package again: pip install -U modeling-motionpatch."
+    )
     from .sources import motions_of_gallery
 
     found = None if gallery is None else motions_of_gallery(gallery, motions)

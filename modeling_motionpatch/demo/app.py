@@ -195,8 +195,8 @@ class DemoApp:
             DemoError: The port is taken, or the host is not one of this machine.
         """
         server = self.start(host, port)
-        print(f"{self.title}: {server.url} (stop with Ctrl+C)", flush=True)
         try:
+            print(f"{self.title}: {server.url} (stop with Ctrl+C)", flush=True)
             if open_browser:
                 import webbrowser
 

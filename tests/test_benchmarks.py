@@ -1,0 +1,138 @@
+"""Every benchmark starts with tiny settings and tells the truth about sides that are not there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import bvh_parsing, common, encoding, gpu, preprocessing, search, training_quality, training_step
+from benchmarks.official_code import OfficialCode, OfficialCodeError
+from benchmarks.official_data import SMPL22, canonicalize_smpl22, to_smpl22, write_official_folder
+from modeling_motionpatch.geometry_motionpatch import canonicalize_joints
+from modeling_motionpatch.skeletons_motionpatch import get_skeleton
+
+
+OFFICIAL = next(
+    (
+        path
+        for path in (Path(__file__).resolve().parents[1].parent / name for name in ("MotionPatches", "official"))
+        if (path / "models" / "clip.py").is_file()
+    ),
+    None,
+)
+WITH_OFFICIAL = [] if OFFICIAL is None else ["--official", str(OFFICIAL)]
+TINY = ["--size", "tiny-test", "--repeats", "1", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def own_accelerator():
+    yield
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(True)
+
+
+def read(path: Path) -> dict:
+    report = json.loads(path.read_text())
+    assert {"claim", "settings", "hardware", "versions"} <= report.keys()
+    return report
+
+
+def test_preprocessing(tmp_path, capsys):
+    arguments = ["--clips", "4", "--slow-clips", "4", "--repeats", "1", "--output", str(tmp_path / "a.json")]
+    preprocessing.main(arguments + WITH_OFFICIAL)
+    report = read(tmp_path / "a.json")
+    assert json.loads(capsys.readouterr().out) == report
+    assert report["ratio"]["python_loop/official_preset"]["cpu_s"] > 1
+    assert ("official" in report["sides"]) == (OFFICIAL is not None)
+
+
+def test_encoding(tmp_path):
+    encoding.main([*TINY, "--clips", "5", "--checked", "3", "--output", str(tmp_path / "a.json"), *WITH_OFFICIAL])
+    agreement = read(tmp_path / "a.json")["agreement"]
+    assert all(entry["largest_difference"] < 1e-5 for entry in agreement.values())
+
+
+def test_training_step(tmp_path):
+    arguments = ["--batch-size", "4", "--steps", "1", "--output", str(tmp_path / "a.json")]
+    training_step.main([*TINY, *arguments, *WITH_OFFICIAL])
+    report = read(tmp_path / "a.json")
+    assert report["tflop_per_step"]["model"] >= 0 and report["step_s"]["ours"] > 0
+    assert (report["ratio"]["official/ours"] is None) == (OFFICIAL is None)
+
+
+def test_flop_of_a_known_product():
+    import torch
+
+    a = torch.randn(8, 16, requires_grad=True)
+    forward_and_backward = training_step.count_flop(lambda: (a @ torch.ones(16, 4)).sum().backward())
+    assert forward_and_backward == 2 * (2 * 8 * 16 * 4)
+
+
+def test_search(tmp_path):
+    arguments = ["--rows", "300", "--queries", "3", "--no-index-below", "1000", "--output", str(tmp_path / "a.json")]
+    search.main([*TINY, *arguments])
+    (entry,) = read(tmp_path / "a.json")["sizes"]
+    assert entry["windows"] == 300 and entry["random"]["exact"]["p50_ms"] > 0
+
+
+def test_bvh_parsing(tmp_path):
+    bvh_parsing.main(["--numbers", "2000", "--repeats", "1", "--output", str(tmp_path / "a.json")])
+    (entry,) = read(tmp_path / "a.json")["files"]
+    assert entry["largest_difference"] < 1e-5  # the plain parser is a second route to the same positions
+
+
+def test_gpu_runs_its_parts_on_what_there_is(tmp_path):
+    path = tmp_path / "a.json"
+    gpu.main(["--small", "--device", "cpu", "--repeats", "1", "--only", "training_step 64", "--output", str(path)])
+    assert "failed" not in read(path)["parts"]["training_step 64"]
+    gpu.main(["--small", "--device", "cpu", "--seconds", "0", "--output", str(path)])
+    assert read(path)["parts"] == {} and len(read(path)["left_out"]) == len(gpu.PARTS)
+
+
+def test_training_quality_needs_the_clips(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        training_quality.main(["--mocap", str(tmp_path)])
+    assert "bandai" in capsys.readouterr().err
+
+
+def test_ratios_are_taken_round_by_round():
+    times = {
+        "slow": {"wall_s": [2.0, 20.0, 2.0], "cpu_s": [2.0, 2.0, 2.0]},
+        "fast": {"wall_s": [1.0, 10.0, 1.0], "cpu_s": [1.0, 1.0, 1.0]},
+    }
+    assert common.ratios(times, "slow", "fast") == {"wall_s": 2.0, "cpu_s": 2.0}
+    assert common.ratios(times, "slow", "fast", scale=4)["wall_s"] == 8.0  # four times the items in that time
+    assert common.ratios(times, "slow", "absent") is None
+
+
+def test_interleaving_runs_every_side_once_a_round():
+    calls = []
+    times = common.interleave({name: lambda name=name: calls.append(name) for name in "ab"}, repeats=4)
+    assert calls.count("a") == calls.count("b") == 5  # one round to warm up
+    assert all(set(calls[i : i + 2]) == {"a", "b"} for i in range(0, 10, 2))
+    assert len(times["a"]["wall_s"]) == 4
+
+
+def test_lengths_are_those_of_humanml3d():
+    frames = common.humanml3d_lengths(20_000)
+    assert frames.min() >= 40 and frames.max() <= 200
+    assert frames.mean() / 20 == pytest.approx(7.1, abs=0.05)
+
+
+def test_official_path_without_the_code(tmp_path):
+    with pytest.raises(OfficialCodeError, match="clone"):
+        OfficialCode(tmp_path)
+
+
+def test_official_folder_and_canonical_form(tmp_path):
+    motion = common.made_up_motions([30])[0] + np.float32([3, 1, -2])
+    np.testing.assert_array_equal(to_smpl22(motion, SMPL22, {name: (name,) for name in SMPL22}), motion)
+    canonical = canonicalize_smpl22(motion)
+    np.testing.assert_allclose(canonical, canonicalize_joints(motion, get_skeleton("smpl22")), atol=1e-5)
+    clip = {"id": "a", "joints": canonical, "captions": ["a person walks"], "split": "test"}
+    assert write_official_folder(tmp_path, [clip]) == {"train": 0, "val": 0, "test": 1}
+    assert (tmp_path / "texts" / "a.txt").read_text() == "a person walks#a/OTHER person/OTHER walks/OTHER#0.0#0.0\n"
+    with pytest.raises(ValueError, match="#"):
+        write_official_folder(tmp_path, [clip | {"captions": ["a # b"]}])
