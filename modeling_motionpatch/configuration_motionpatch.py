@@ -145,14 +145,16 @@ def _architecture_shape(architecture: str) -> tuple[int, int, int | None]:
     import timm
     import torch
 
+    if not timm.is_model(architecture):
+        raise ValueError(
+            f"`architecture` is {architecture!r}, which timm {timm.__version__} does not know. "
+            "`timm.list_models('vit_*')` lists the names."
+        )
     try:
         with torch.device("meta"):
             model = timm.create_model(architecture, pretrained=False, num_classes=0)
-    except RuntimeError as error:
-        raise ValueError(
-            f"`architecture` is {architecture!r}, which timm {timm.__version__} does not build ({error}). "
-            "`timm.list_models('vit_*')` lists the names."
-        ) from error
+    except (RuntimeError, NotImplementedError):  # up to timm 1.0.20, building reads values of tensors
+        model = timm.create_model(architecture, pretrained=False, num_classes=0)
     heads = [module.num_heads for module in model.modules() if hasattr(module, "num_heads")]
     return model.num_features, len(getattr(model, "blocks", ())), heads[0] if heads else None
 

@@ -19,9 +19,9 @@ from .geometry_motionpatch import (
     canonical_channels,
     check_fps,
     check_joints,
-    points_matrix,
     resample_joints,
 )
+from .points_motionpatch import PointMap
 from .skeletons_motionpatch import BODY_PARTS, Skeleton, get_skeleton
 
 
@@ -128,7 +128,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         self.input_kind = input_kind
         self.num_persons = num_persons
         self.mean, self.std = self._check_statistics(mean, std)
-        self._kept: dict[tuple, tuple] = {}  # (skeleton, normalized?) -> what _affine need not compute again
+        self._maps: dict[tuple, tuple] = {}  # (skeleton, normalized?) -> mean, std and their PointMap
 
     @classmethod
     def official(cls, mean, std, skeleton: "str | Skeleton" = "smpl22", **kwargs) -> "MotionPatchFeatureExtractor":
@@ -280,68 +280,53 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         """(5 * N,) bool: points of body parts that the skeleton has."""
         return np.repeat([bool(skeleton.chains[part]) for part in self.part_order], self.patch_size)
 
-    def _to_points(self, channels: np.ndarray, skeleton: Skeleton, normalize: bool = False, out=None) -> np.ndarray:
+    def _to_points(
+        self, channels: np.ndarray, skeleton: Skeleton, normalize: bool = False, affine=None, out=None
+    ) -> np.ndarray:
         """(3, T, J) -> (3, T, 5 * N), or (3, T, P, J) -> (P, 3, T, 5 * N), by one matrix product over all frames.
 
-        `out` takes the first frames alone, as many as it has; bones are measured over all of them.
+        `out` takes the first frames alone, as many as it has; bones are measured over all of them. `affine` is what
+        [`PointMap.of`] returns, where it is known already.
         """
         if channels.ndim == 4:  # each person has bones of their own
-            num_frames = channels.shape[1] if out is None else out.shape[-2]
             if out is None:
-                out = np.empty((channels.shape[2], 3, num_frames, self.num_points), np.float32)
+                out = np.empty((channels.shape[2], 3, channels.shape[1], self.num_points), np.float32)
             for person in range(len(out)):
-                self._to_points(channels[:, :, person], skeleton, normalize, out[person])
+                self._to_points(channels[:, :, person], skeleton, normalize, None, out[person])
             return out
-        factors, offsets = self._affine(channels, skeleton, normalize)
+        factors, offsets = self._map(skeleton, normalize).of(channels) if affine is None else affine
         points = np.matmul(channels if out is None else channels[:, : out.shape[-2]], factors, out=out)
         if offsets is not None:
             points -= offsets
         return points
 
-    def _affine(self, channels: np.ndarray, skeleton: Skeleton, normalize: bool):
-        """What makes points of positions, z-scores included: `points = channels @ factors - offsets`.
+    def _map(self, skeleton: Skeleton, normalize: bool) -> PointMap:
+        """Positions of `skeleton` to points, made once for the statistics at hand."""
+        statistics = self.mean, self.std
+        kept = self._maps.get((skeleton, normalize))
+        if kept is None or kept[0] is not self.mean or kept[1] is not self.std:  # they may have been replaced
+            by_joint, mean, std = self.normalization == "joint", None, None
+            if normalize:
+                if by_joint:
+                    self._check_own(skeleton)
+                mean, std = self._statistics(skeleton.num_joints if by_joint else self.num_points)
+            made = PointMap(skeleton, self.patch_size, self.part_order, self.interpolation, mean, std, by_joint)
+            kept = self._maps[skeleton, normalize] = (*statistics, made)
+        return kept[2]
 
-        Returns:
-            `tuple`: factors (3 or 1, J, 5 * N) and offsets (3, 1, 5 * N), or `None` without `normalize`.
-        """
-        mean, std = self.mean, self.std
-        key = (skeleton, normalize)
-        kept = self._kept.get(key)
-        if kept is None or kept[0] is not mean or kept[1] is not std:  # statistics may have been replaced
-            kept = self._kept[key] = (mean, std, *self._fixed_part(skeleton, normalize))
-        matrix, scale, offsets = kept[2:]
-        if matrix is None:
-            matrix = points_matrix(skeleton, self.patch_size, self.part_order, "arc_length", channels)
-            matrix = matrix[None] if scale is None else matrix * scale
-            if offsets is None and normalize:  # joint statistics: they pass through the matrix
-                offsets = self._joint_offsets(matrix)
-        return matrix, offsets
-
-    def _fixed_part(self, skeleton: Skeleton, normalize: bool):
-        """(factors, scale, offsets) that do not depend on the motion; factors are `None` where its bones decide."""
-        matrix = scale = offsets = None
-        by_joint = self.normalization == "joint"
-        if normalize:
-            if by_joint:
-                self._check_own(skeleton)
-            mean, std = self._statistics(skeleton.num_joints if by_joint else self.num_points)
-            scale = (1 / std.astype(np.float64)).T
-            if by_joint:
-                scale = scale[:, :, None]  # (3, J, 1)
-            else:
-                offsets = (mean.T * scale * self._present_points(skeleton))[:, None].astype(np.float32)
-                scale = scale[:, None]  # (3, 1, 5 * N)
-            scale = scale.astype(np.float32)
-        if self.interpolation != "arc_length":
-            matrix = points_matrix(skeleton, self.patch_size, self.part_order, self.interpolation)
-            matrix = matrix[None] if scale is None else matrix * scale
-            if normalize and by_joint:
-                offsets = self._joint_offsets(matrix)
-        return matrix, scale, offsets
-
-    def _joint_offsets(self, factors: np.ndarray) -> np.ndarray:
-        mean, _ = self._statistics(factors.shape[1])
-        return np.matmul(mean.T[:, None].astype(np.float64), factors).astype(np.float32)  # (3, 1, 5 * N)
+    def _affine_of_all(self, prepared: list[tuple[np.ndarray, Skeleton]]) -> list:
+        """What [`PointMap.of`] returns for each motion, those of one skeleton together; `None` where that does not apply."""
+        result: list = [None] * len(prepared)
+        if self.input_kind == "frames" or self.num_persons > 1:
+            return result
+        rows: dict[Skeleton, list[int]] = {}
+        for index, (_, skeleton) in enumerate(prepared):
+            rows.setdefault(skeleton, []).append(index)
+        for skeleton, indices in rows.items():
+            of_each = self._map(skeleton, self.normalization != "none").of([prepared[index][0] for index in indices])
+            for index, affine in zip(indices, of_each):
+                result[index] = affine
+        return result
 
     def joints_to_points(self, joints, skeleton=None, fps=None) -> np.ndarray:
         """One motion -> its normalised points, before cutting and padding.
@@ -358,10 +343,10 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         ((channels, of_skeleton),) = self._prepare([joints], skeleton, fps)
         return np.moveaxis(self._normalized(channels, of_skeleton), (-3, -2), (-1, 0))
 
-    def _normalized(self, channels: np.ndarray, skeleton: Skeleton, out=None) -> np.ndarray:
+    def _normalized(self, channels: np.ndarray, skeleton: Skeleton, affine=None, out=None) -> np.ndarray:
         """(3, T, J) -> (3, T, W), or (3, T, P, J) -> (P, 3, T, W): z-scored, interpolated; its beginning where `out` ends."""
         if self.input_kind == "patches":
-            return self._to_points(channels, skeleton, self.normalization != "none", out)
+            return self._to_points(channels, skeleton, self.normalization != "none", affine, out)
         self._check_own(skeleton)
         mean, std = self._statistics(channels.shape[-1])
         frames = np.moveaxis(channels, 2, 0) if channels.ndim == 4 else channels
@@ -396,7 +381,8 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         prepared = list(self._prepare(motions, skeleton, fps))
         if not prepared:
             raise MotionInputError("No motion was given.")
-        clips = [partial(self._normalized, channels, of_skeleton) for channels, of_skeleton in prepared]
+        affine = self._affine_of_all(prepared)
+        clips = [partial(self._normalized, *clip, of_clip) for clip, of_clip in zip(prepared, affine)]
         lengths = [channels.shape[1] for channels, _ in prepared]
         width = self.num_points if self.input_kind == "patches" else prepared[0][0].shape[-1]
         people = () if self.num_persons == 1 else (self.num_persons,)
@@ -454,7 +440,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
     def to_dict(self) -> dict:
         """JSON-serialisable settings, the statistics among them."""
         output = super().to_dict()
-        output.pop("_kept", None)
+        output.pop("_maps", None)
         for name in ("mean", "std"):
             if output.get(name) is not None:
                 output[name] = np.asarray(output[name], dtype=np.float32).tolist()

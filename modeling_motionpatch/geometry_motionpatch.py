@@ -248,33 +248,34 @@ def points_matrix(
     num_points: int,
     part_order: Sequence[str],
     interpolation: str = "half_pixel",
-    channels: np.ndarray | None = None,
+    channels: "np.ndarray | list[np.ndarray] | None" = None,
 ) -> np.ndarray:
     """The one matrix (J, parts * N) that takes all joints to all points: `points = joints @ matrix`.
 
     Columns of a part the skeleton does not have are zero. `"arc_length"` needs one person's `channels` `(3, T, J)`: each
-    has bones of their own. It does for all chains at once what [`chain_weights`] does for one.
+    has bones of their own. It does for all chains at once what [`chain_weights`] does for one; a list of B such motions
+    gives `(B, J, parts * N)` in little more time than one.
     """
     layout = _layout(skeleton, num_points, tuple(part_order))
     if interpolation != "arc_length":
-        weights = np.zeros(layout.columns.shape, dtype=np.float32)
+        weights = np.zeros((1, *layout.columns.shape), dtype=np.float32)
         for index, count in enumerate(layout.counts):
             if count:
-                weights[index, :, :count] = chain_weights(count, num_points, interpolation)
-        return layout.matrix(weights)
-    frames = channels[:, :: max(1, channels.shape[1] // BONE_FRAMES)]
-    bones = frames[..., layout.children] - frames[..., layout.fathers]  # (3, F, parts * (K - 1))
-    lengths = np.sqrt(np.einsum("cfb,cfb->fb", bones, bones)).sum(axis=0, dtype=np.float64) / frames.shape[1]
-    lengths = lengths.reshape(layout.is_bone.shape) + layout.is_bone  # (parts, K - 1)
-    ends = lengths.cumsum(axis=1)
-    along = layout.fractions * ends[:, -1:]  # (parts, N) [m]
-    passed = (along[:, :, None] - (ends - lengths)[:, None]) / (lengths + layout.no_bone)[:, None]
-    passed = np.minimum(np.maximum(passed, 0), 1)  # (parts, N, K - 1): share of each bone before a point
+                weights[0, index, :, :count] = chain_weights(count, num_points, interpolation)
+        return layout.matrices(weights)[0]
+    many = isinstance(channels, list)
+    lengths = np.stack([layout.lengths(motion) for motion in (channels if many else [channels])])
+    lengths = lengths.reshape(-1, *layout.is_bone.shape) + layout.is_bone  # (B, parts, K - 1)
+    ends = lengths.cumsum(axis=-1)
+    along = layout.fractions * ends[..., -1:]  # (B, parts, N) [m]
+    passed = (along[..., None] - (ends - lengths)[:, :, None]) / (lengths + layout.no_bone)[:, :, None]
+    passed = np.minimum(np.maximum(passed, 0), 1)  # (B, parts, N, K - 1): share of each bone before a point
     weights = np.empty((*along.shape, layout.most), dtype=np.float32)
-    weights[:, :, 0] = 1
-    weights[:, :, 1:] = passed
-    weights[:, :, :-1] -= passed
-    return layout.matrix(weights)
+    weights[..., 0] = 1
+    weights[..., 1:] = passed
+    weights[..., :-1] -= passed
+    matrices = layout.matrices(weights)
+    return matrices if many else matrices[0]
 
 
 class _Layout:
@@ -299,12 +300,18 @@ class _Layout:
         points = np.arange(len(chains) * num_points).reshape(len(chains), num_points, 1)
         self.columns = target[:, None] * points.size + points  # (parts, N, K) into the flat (J + 1, parts * N)
 
-    def matrix(self, weights: np.ndarray) -> np.ndarray:
-        """Weights (parts, N, K) -> (J, parts * N)."""
-        size = weights.shape[0] * weights.shape[1]
-        matrix = np.zeros((self.num_joints + 1) * size, dtype=np.float32)
-        matrix[self.columns] = weights
-        return matrix.reshape(-1, size)[:-1]
+    def lengths(self, channels: np.ndarray) -> np.ndarray:
+        """Positions (3, T, J) -> mean length [m] of each bone, `(parts * (K - 1),)`, over a few frames."""
+        frames = channels[:, :: max(1, channels.shape[1] // BONE_FRAMES)]
+        bones = frames[..., self.children] - frames[..., self.fathers]  # (3, F, parts * (K - 1))
+        return np.sqrt(np.einsum("cfb,cfb->fb", bones, bones)).mean(axis=0, dtype=np.float64)
+
+    def matrices(self, weights: np.ndarray) -> np.ndarray:
+        """Weights (B, parts, N, K) -> (B, J, parts * N)."""
+        size = weights.shape[1] * weights.shape[2]
+        matrices = np.zeros((len(weights), (self.num_joints + 1) * size), dtype=np.float32)
+        matrices[:, self.columns] = weights
+        return matrices.reshape(len(weights), -1, size)[:, :-1]
 
 
 _layout = functools.lru_cache(maxsize=256)(_Layout)

@@ -128,7 +128,7 @@ class MotionPatchMotionModel(PreTrainedModel):
     def __init__(self, config: MotionPatchMotionConfig):
         super().__init__(config)
         self.vit = build_vit(config)
-        self.layer = MotionPatchLayer()
+        self.layers = nn.ModuleList(MotionPatchLayer() for _ in self.vit.blocks)
         self.post_init()
 
     @torch.no_grad()
@@ -190,8 +190,8 @@ class MotionPatchMotionModel(PreTrainedModel):
         all_hidden = (hidden,) if output_hidden_states else None
         all_attentions = () if output_attentions else None
         fused = self.config._attn_implementation != "eager"
-        for block in vit.blocks:
-            hidden, weights = self.layer(hidden, block, attention_mask, output_attentions, fused)
+        for layer, block in zip(self.layers, vit.blocks):
+            hidden, weights = layer(hidden, block, attention_mask, output_attentions, fused)
             if output_attentions:
                 all_attentions += (weights,)
             if output_hidden_states:

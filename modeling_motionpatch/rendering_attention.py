@@ -9,8 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .rendering_base import BACKGROUND, RenderingError, bones_of, check_suffix, first_heading, view_matrix
-from .rendering_moments import joints_above
+from .rendering_base import (
+    BACKGROUND,
+    RenderingError,
+    bones_of,
+    check_suffix,
+    first_heading,
+    joints_above,
+    view_matrix,
+)
 from .skeletons_motionpatch import BODY_PARTS, Skeleton
 
 

@@ -51,15 +51,25 @@ def check_fps(fps: float) -> float:
     return float(fps)
 
 
+def joints_above(skeleton: Skeleton) -> list[int]:
+    """The joints that the pelvis hangs on, which move the whole body in some files."""
+    joints, joint = [], skeleton.parents[skeleton.pelvis]
+    while joint >= 0:
+        joints.append(joint)
+        joint = skeleton.parents[joint]
+    return joints
+
+
 def bones_of(skeleton: Skeleton) -> list[tuple[int, int, str]]:
-    """(parent, child, colour) of every bone."""
+    """(parent, child, colour) of every bone, but for those above the pelvis, which join a body to the world's origin."""
+    above = joints_above(skeleton)
     part_of = {}
     for part in BODY_PARTS[::-1]:  # the torso last: it wins where limbs begin
         for index in skeleton.chains[part]:
             part_of[index] = part
     bones = []
     for child, parent in enumerate(skeleton.parents):
-        if parent < 0:
+        if parent < 0 or parent in above:
             continue
         part = part_of.get(child)
         bones.append((parent, child, PART_COLORS[part] if part else OTHER_COLOR))

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .rendering_base import OTHER_COLOR, PART_COLORS, RenderingError, bones_of, check_fps, check_joints, first_heading
+from .rendering_base import (
+    OTHER_COLOR,
+    PART_COLORS,
+    RenderingError,
+    bones_of,
+    check_fps,
+    check_joints,
+    first_heading,
+    joints_above,
+)
 from .skeletons_motionpatch import Skeleton, get_skeleton
 
 
@@ -172,15 +181,6 @@ def player_clip(moment: Moment) -> dict:
         "heads": [[int(a), int(b)] for a, b in heads],
         "frames": np.round((joints - origin) * 1000).astype(int).reshape(len(joints), -1).tolist(),
     }
-
-
-def joints_above(skeleton: Skeleton) -> list[int]:
-    """The joints that the pelvis hangs on, which move the whole body in some files."""
-    joints, joint = [], skeleton.parents[skeleton.pelvis]
-    while joint >= 0:
-        joints.append(joint)
-        joint = skeleton.parents[joint]
-    return joints
 
 
 def color_key() -> list[tuple[str, str]]:

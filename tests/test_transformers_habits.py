@@ -412,6 +412,19 @@ def test_activation_checkpointing(model_class, reentrant):
     assert not checkpointing(model)
 
 
+def test_every_other_layer_can_be_checkpointed():
+    model = build(MotionPatchMotionModel)
+    if "every_n_layers" not in inspect.signature(model._set_gradient_checkpointing).parameters:
+        pytest.skip("this version of transformers checkpoints all layers or none")
+    model.activation_checkpointing_enable(every_n_layers=2)
+    model.train()
+    calls = []
+    for index, block in enumerate(model.vit.blocks):
+        block.register_forward_pre_hook(lambda *_, index=index: calls.append(index))
+    model(**inputs_of(MotionPatchMotionModel)).pooler_output.square().sum().backward()
+    assert calls == [0, 1, 0]
+
+
 @pytest.mark.parametrize("model_class", CLASSES)
 def test_trainer_does_not_pass_its_own_arguments_to_the_loss(model_class):
     assert model_class.accepts_loss_kwargs is False
