@@ -89,8 +89,8 @@ def unpack(mocap: Path, work: Path) -> dict[str, Path]:
             if name != "bandai":
                 row["split"] = "test"  # nothing is trained on
             if name == "cmu_daz":
-                row["captions"] = [row["description"]]
-            row.update({key: row[key] for key in ("file_name", "captions")})
+                row["captions"] = [row.get("description", row["captions"][0])]
+        rows = [row for row in rows if all(row["captions"])]  # one take of CMU has no description
         rows = [{key: row[key] for key in ("file_name", "captions", "split", "label") if key in row} for row in rows]
         common.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
     return folders
@@ -297,8 +297,11 @@ def run(options) -> dict:
     tests = [next(figures for label, figures in test.items() if label.split()[0] == "all") for test in tests]
     scores = {"ours": spread([{name: test[name] for name in FIGURES} for test in tests])}
     if official:
-        scores["official_chosen_on_validation"] = spread([run["best_by_val"]["test"] for run in official])
-        scores["official_last_epoch"] = spread([run["final"]["test"] for run in official])
+        rows = [run["epochs"][: options.epochs] for run in official]
+        best = [max(row, key=lambda entry: entry["val"]["t2m/R@1"] + entry["val"]["m2t/R@1"]) for row in rows]
+        scores["official_chosen_on_validation"] = spread([entry["test"] for entry in best])
+        scores["official_last_epoch"] = spread([row[-1]["test"] for row in rows])
+        report["official_chosen_epoch"] = [entry["epoch"] for entry in best]
         report["official_epochs"] = [len(run["epochs"]) for run in official]
         report["better_than_every_official_seed"] = {
             name: scores["ours"][name]["min"] > scores["official_chosen_on_validation"][name]["max"]

@@ -100,10 +100,6 @@ class OurLoop:
 
             compile_blocks(model)
         towers = TowerPair(model).train()
-        if world > 1:
-            from modeling_motionpatch.training.setup import freeze_unreached
-
-            freeze_unreached(towers, self.maker.make(self.planner.plan(0), 0))
         optimizer = build_optimizer(model, self.args)
         self.towers, self.optimizer = self.accelerator.prepare(towers, optimizer)
 

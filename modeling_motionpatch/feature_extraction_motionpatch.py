@@ -243,7 +243,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
                     scale = self.reference_length / body_length(first, of_skeleton)
                 yield canonical_channels(joints, of_skeleton, scale), of_skeleton
             else:
-                yield np.ascontiguousarray(np.moveaxis(joints, -1, 0)), of_skeleton
+                yield np.ascontiguousarray(joints.transpose(-1, *range(joints.ndim - 1))), of_skeleton
 
     def _as_lists(self, motions, skeleton, fps):
         """One motion or many, with one skeleton and rate for all or one each -> three lists of the same length."""

@@ -74,7 +74,7 @@ class MotionPatchLayer(GradientCheckpointingLayer):
         self,
         hidden: torch.Tensor,
         block: nn.Module,
-        attention_mask: torch.BoolTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         output_attentions: bool = False,
         fused: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -82,7 +82,7 @@ class MotionPatchLayer(GradientCheckpointingLayer):
         Args:
             hidden (`torch.Tensor` of shape `(B, tokens, D)`).
             block (`nn.Module`): A layer of timm.
-            attention_mask (`torch.BoolTensor` of shape `(B, 1, 1, tokens)`, *optional*): `True` for keys to attend to.
+            attention_mask (`torch.Tensor` of shape `(B, 1, 1, tokens)`, *optional*): Added to the scores of the keys.
             output_attentions (`bool`): Also return the attention weights, which fused kernels do not tell.
             fused (`bool`): Attend by `scaled_dot_product_attention`.
 
@@ -186,7 +186,11 @@ class MotionPatchMotionModel(PreTrainedModel):
         if mask is not None:
             mask = mask.flatten(1)  # (B, R * C)
             seen = torch.cat([mask.new_ones(len(mask), prefix), mask], dim=1)
-            attention_mask = seen[:, None, None, :]  # keys; broadcast over heads and queries
+            # Added to the scores, once for all layers: unfused attention of timm up to 1.0.20 adds a boolean mask as 0
+            # and 1. The lowest finite number, not -inf: a clip without any token would become NaN.
+            attention_mask = torch.zeros_like(seen, dtype=hidden.dtype)
+            attention_mask.masked_fill_(~seen, torch.finfo(hidden.dtype).min)
+            attention_mask = attention_mask[:, None, None, :]  # keys; broadcast over heads and queries
         all_hidden = (hidden,) if output_hidden_states else None
         all_attentions = () if output_attentions else None
         fused = self.config._attn_implementation != "eager"
