@@ -17,9 +17,11 @@ from .loss_motionpatch import contrastive_loss
 from .modeling_motionpatch import (
     MotionPatchModel,
     MotionPatchMotionModelWithProjection,
+    MotionPatchMotionOutput,
     MotionPatchOutput,
     MotionPatchPreTrainedModel,
     MotionPatchTextModelWithProjection,
+    MotionPatchTextOutput,
 )
 from .motion_tower_motionpatch import MotionPatchMotionModel
 from .pipeline_motionpatch import (
@@ -81,10 +83,12 @@ __all__ = [
     "MotionPatchMotionConfig",
     "MotionPatchMotionModel",
     "MotionPatchMotionModelWithProjection",
+    "MotionPatchMotionOutput",
     "MotionPatchOutput",
     "MotionPatchPreTrainedModel",
     "MotionPatchProcessor",
     "MotionPatchTextModelWithProjection",
+    "MotionPatchTextOutput",
     "MotionRetrievalPipeline",
     "Skeleton",
     "SkeletonError",
