@@ -479,7 +479,7 @@ def _is_repo_id(text: str) -> bool:
 
 
 def _bar(total: int, show: bool):
-    from transformers.utils.logging import tqdm
+    from tqdm import tqdm  # not that of transformers, which a training in the same process turns off
 
     return tqdm(total=total, disable=not show, desc="Indexing motions", unit="take")
 

@@ -6,7 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import bvh_parsing, common, encoding, gpu, preprocessing, search, training_quality, training_step
+from benchmarks import (
+    bvh_parsing,
+    common,
+    encoding,
+    gpu,
+    preprocessing,
+    search,
+    startup,
+    training_quality,
+    training_step,
+)
 from benchmarks.official_code import OfficialCode, OfficialCodeError
 from benchmarks.official_data import SMPL22, canonicalize_smpl22, to_smpl22, write_official_folder
 from modeling_motionpatch.geometry_motionpatch import canonicalize_joints
@@ -136,3 +146,19 @@ def test_official_folder_and_canonical_form(tmp_path):
     assert (tmp_path / "texts" / "a.txt").read_text() == "a person walks#a/OTHER person/OTHER walks/OTHER#0.0#0.0\n"
     with pytest.raises(ValueError, match="#"):
         write_official_folder(tmp_path, [clip | {"captions": ["a # b"]}])
+
+
+def test_startup_reads_a_fresh_process():
+    code = startup.TIMED.format(code="import json", forbidden=("json", "datasets"))
+    assert startup.fresh(code)["forbidden"] == ["json"]
+    compile(startup.OPEN.format(folder="x", dim=4), "open", "exec")
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        startup.fresh("1 / 0")
+
+
+def test_gpu_parts_import_no_data_sets():
+    code = "import json, sys\nsys.modules['datasets'] = sys.modules['evaluate'] = sys.modules['cv2'] = None\n"
+    code += "from benchmarks import gpu\n"
+    code += "gpu.main(['--small', '--device', 'cpu', '--repeats', '1', '--only', 'training_step 64', 'encoding vit-tiny'])\n"
+    report = startup.fresh(code + "print('{\"done\": true}')")
+    assert report["done"]
