@@ -6,6 +6,7 @@ used; `modeling_motionpatch.cli.main` is the same program without that.
 """
 
 import importlib.util
+import os
 import sys
 from types import ModuleType
 

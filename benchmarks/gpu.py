@@ -22,7 +22,6 @@ PARTS = (  # name, script, its arguments, seconds that it takes at most on an H2
     ("training_step 1024", "training_step", ["--batch-size", "1024", "--steps", "3", "--without-official"], 60),
     ("training_step 256 one part", "training_step", ["--length-chunks", "1", "--without-official"], 45),
     ("encoding vit-tiny", "encoding", ["--size", "vit-tiny"], 45),
-    ("training_step 256 processes 1", "training_step", ["--processes", "1"], 60),
 )
 
 

@@ -158,13 +158,10 @@ def peak_memory(device: str, run) -> float:
 
 def run(options) -> dict:
     """Times all sides at one batch size; see the module."""
-    from accelerate.state import AcceleratorState
-
     clips = options.batch_size * options.steps
     motions = models.lengths_and_clips(clips, options.seed)
     captions = common.made_up_captions(clips, options.seed, distinct=clips)
     ours = OurLoop(options, motions, captions, options.length_chunks)
-    AcceleratorState._reset_state(True)
     one_part = OurLoop(options, motions, captions, 1) if options.length_chunks != 1 else None
     batch = ours.maker.make(ours.planner.plan(0), 0)
 
