@@ -44,6 +44,7 @@ def put_off(name: str) -> ModuleType:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs `modeling_motionpatch.cli.main`; returns the exit code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see train_accelerate.py; torch is not imported yet
     put_off(PACKAGE)
     from modeling_motionpatch.cli import main as run
 
