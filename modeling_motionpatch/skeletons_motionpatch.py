@@ -519,17 +519,6 @@ def get_skeleton(skeleton: "str | Mapping | Skeleton") -> Skeleton:
     )
 
 
-def get_body_part(skeleton: "str | Skeleton", part: str) -> tuple[int, ...]:
-    """The joint indices of one body part, from the torso outwards.
-
-    Raises:
-        SkeletonError: `part` is none of the five.
-    """
-    if part not in BODY_PARTS:
-        raise SkeletonError(f"Unknown body part {part!r}; the parts are {', '.join(BODY_PARTS)}.")
-    return get_skeleton(skeleton).chains[part]
-
-
 LONG_BONE = 0.7  # of the longest bone of a limb: upper arm and thigh are, collar bone and pelvis are not
 
 
