@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 from benchmarks import (
+    ablation,
     bvh_parsing,
     common,
     encoding,
     gpu,
     preprocessing,
+    real_training,
     search,
     startup,
     training_quality,
     training_step,
+    transfer,
 )
 from benchmarks.official_code import OfficialCode, OfficialCodeError
 from benchmarks.official_data import SMPL22, canonicalize_smpl22, to_smpl22, write_official_folder
@@ -101,10 +104,74 @@ def test_gpu_runs_its_parts_on_what_there_is(tmp_path):
     assert read(path)["parts"] == {} and len(read(path)["left_out"]) == len(gpu.PARTS)
 
 
-def test_training_quality_needs_the_clips(tmp_path, capsys):
+@pytest.mark.parametrize("script", [training_quality, ablation, transfer])
+def test_trainings_on_real_clips_need_the_clips(script, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        training_quality.main(["--mocap", str(tmp_path)])
+        script.main(["--mocap", str(tmp_path)])
     assert "bandai" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small_mocap(tmp_path) -> Path:
+    """Three made-up sets in the form of `../shared/mocap`: enough to train a step on."""
+    for name, captions, split in (
+        ("bandai", ["a person walks", "a person waves"], ["train", "validation", "test"]),
+        ("cmu_daz", ["walk", "wave"], ["test"]),
+        ("hdm05", ["clap5Reps"], ["test"]),
+    ):
+        folder = tmp_path / "runs" / "data" / name
+        folder.mkdir(parents=True)
+        skeleton, rows = get_skeleton("smpl22"), []
+        for index, joints in enumerate(common.made_up_motions([40] * 12, seed=1)):
+            np.savez(
+                folder / f"{index}.npz",
+                joints=joints,
+                fps=20.0,
+                joint_names=np.array(skeleton.joints),
+                parents=np.array(skeleton.parents),
+            )
+            row = {"file_name": f"{index}.npz", "captions": [captions[index % len(captions)]]}
+            rows.append(row | {"split": split[index % len(split)], "label": captions[index % len(captions)]})
+        (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "mocap" / "bandai").mkdir(parents=True)
+    return tmp_path
+
+
+def arguments_of_small(small_mocap: Path) -> list[str]:
+    return [
+        *("--mocap", str(small_mocap / "mocap"), "--work", str(small_mocap / "runs"), "--epochs", "1"),
+        *("--seeds", "0", "--threads", "1", "--device", "cpu", "--output", str(small_mocap / "a.json")),
+    ]
+
+
+def test_ablation_changes_what_it_names(small_mocap, monkeypatch):
+    monkeypatch.setattr(real_training, "RECIPE", real_training.RECIPE | {"batch_size": 4, "max_text_tokens": 8})
+    ablation.main([*arguments_of_small(small_mocap), "--variants", "no patches, a token a frame"])
+    report = read(small_mocap / "a.json")
+    assert list(report["test"]) == ["ours", "no patches, a token a frame"]
+    for name, kind in (("ours", "patches"), ("no-patches-a-token-a-frame", "frames")):
+        config = json.loads((small_mocap / "runs" / f"{name}-seed0" / "config.json").read_text())
+        assert config["motion_config"]["input_kind"] == kind
+
+
+def test_transfer_reports_every_training_set_against_chance(small_mocap, monkeypatch):
+    monkeypatch.setattr(real_training, "RECIPE", real_training.RECIPE | {"batch_size": 4, "max_text_tokens": 8})
+    few = transfer.GENERATED | {"num_train": 8, "num_validation": 4, "num_test": 4}
+    monkeypatch.setattr(transfer, "GENERATED", few)
+    transfer.main(arguments_of_small(small_mocap))
+    report = read(small_mocap / "a.json")
+    assert list(report["test"]) == ["bandai", "generated", "bandai and generated", transfer.PACKAGED]
+    assert all(row.keys() == {"bandai", "cmu_daz", "hdm05"} for row in report["test"].values())
+    assert report["chance"]["hdm05"]["top1"] == 100.0  # one label
+
+
+def test_every_variant_of_the_ablation_is_a_setting(small_mocap):
+    from modeling_motionpatch.training import resolve_arguments
+
+    folders = real_training.unpack(small_mocap / "mocap", small_mocap / "runs")
+    base = real_training.settings_of(folders, 1, 0, small_mocap / "out")
+    for settings in ablation.VARIANTS.values():
+        resolve_arguments("demo", real_training.overrides_of(base | settings))
 
 
 def test_ratios_are_taken_round_by_round():
