@@ -8,18 +8,14 @@ patch are neighbouring points of the body. `get_skeleton` knows the skeletons of
 
 import json
 import math
-import re
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-
-BODY_PARTS = ("torso", "left_arm", "right_arm", "left_leg", "right_leg")
-
-
-class SkeletonError(ValueError):
-    """A hierarchy that is malformed, ambiguous, or in which no body part was found."""
+from .skeleton_chains_motionpatch import BODY_PARTS, find_chains, mirror_of
+from .skeleton_names_motionpatch import SkeletonError
 
 
 @dataclass(frozen=True)
@@ -55,16 +51,21 @@ class Skeleton:
 
     def __post_init__(self):
         joints = tuple(str(joint) for joint in self.joints)
-        parents = tuple(int(parent) for parent in self.parents)
+        parents = _check_parents(self.name, joints, self.parents)
         _check_tree(self.name, joints, parents)
-        chains = _find_chains(self.name, joints, parents) if self.chains is None else self.chains
+        chains = find_chains(self.name, joints, parents) if self.chains is None else self.chains
         chains = _check_chains(self.name, joints, chains)
         for attribute, value in (("joints", joints), ("parents", parents), ("chains", chains)):
             object.__setattr__(self, attribute, value)
-        object.__setattr__(self, "mirror", _mirror(joints, chains))
+        object.__setattr__(self, "mirror", mirror_of(joints, chains))
+        # A batch looks up what is kept for each motion's skeleton; hashing all names anew took longer than that.
+        object.__setattr__(self, "_hash", hash((self.name, joints, parents, tuple(chains.values()))))
 
     def __hash__(self):
-        return hash((self.name, self.joints, self.parents, tuple(self.chains[part] for part in BODY_PARTS)))
+        return self._hash
+
+    def __reduce__(self):  # hashes of strings differ between processes, so the kept one must not travel
+        return type(self), (self.name, self.joints, self.parents, self.chains)
 
     @classmethod
     def from_hierarchy(cls, joints: Sequence[str], parents: Sequence[int], name: str = "custom") -> "Skeleton":
@@ -128,6 +129,21 @@ class Skeleton:
 # Checks
 
 
+def _check_parents(name: str, joints: tuple[str, ...], parents) -> tuple[int, ...]:
+    """The parents as a tuple of whole numbers."""
+    checked = []
+    for position, parent in enumerate(parents if isinstance(parents, (Sequence, np.ndarray)) else ()):
+        try:
+            checked.append(operator.index(parent))
+        except TypeError:
+            of = f" of joint {joints[position]!r}" if position < len(joints) else ""
+            raise SkeletonError(
+                f"Skeleton {name!r}: the parent{of} is {parent!r}; give each joint the index of its parent, and -1 to "
+                "the root."
+            ) from None
+    return tuple(checked)
+
+
 def _check_tree(name: str, joints: tuple[str, ...], parents: tuple[int, ...]) -> None:
     if not joints:
         raise SkeletonError(f"Skeleton {name!r} has no joints; at least a root is needed.")
@@ -138,16 +154,17 @@ def _check_tree(name: str, joints: tuple[str, ...], parents: tuple[int, ...]) ->
     twice = sorted({joint for joint in joints if joints.count(joint) > 1}) if len(set(joints)) < len(joints) else []
     if twice:
         raise SkeletonError(f"Skeleton {name!r} names these joints twice: {', '.join(twice[:10])}. Rename them.")
+    for index, parent in enumerate(parents):
+        if not -1 <= parent < len(joints):
+            raise SkeletonError(
+                f"Skeleton {name!r}: joint {joints[index]!r} has parent {parent}, outside -1..{len(joints) - 1}; the "
+                "root's parent is -1."
+            )
     roots = [joints[index] for index, parent in enumerate(parents) if parent == -1]
     if len(roots) != 1:
         raise SkeletonError(
             f"Skeleton {name!r} has {len(roots)} roots (parent -1): {roots[:10]}; exactly one is needed."
         )
-    for index, parent in enumerate(parents):
-        if not -1 <= parent < len(joints):
-            raise SkeletonError(
-                f"Skeleton {name!r}: joint {joints[index]!r} has parent {parent}, outside -1..{len(joints) - 1}."
-            )
     for index in range(len(joints)):
         seen, current = set(), index
         while current != -1:
@@ -169,224 +186,19 @@ def _check_chains(name: str, joints: tuple[str, ...], chains: Mapping) -> dict[s
                 if joint not in joints:
                     raise SkeletonError(f"Skeleton {name!r}: {part} names {joint!r}, which is no joint of it.")
                 joint = joints.index(joint)
+            try:
+                joint = operator.index(joint)
+            except TypeError:
+                raise SkeletonError(
+                    f"Skeleton {name!r}: {part} has {joint!r}; a chain is a list of joint indices or names."
+                ) from None
             if not 0 <= joint < len(joints):
                 raise SkeletonError(f"Skeleton {name!r}: {part} has joint {joint}, outside 0..{len(joints) - 1}.")
-            indices.append(int(joint))
+            indices.append(joint)
         if len(set(indices)) < len(indices):
             raise SkeletonError(f"Skeleton {name!r}: {part} visits a joint twice: {indices}.")
         checked[part] = tuple(indices)
     return checked
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Names -> side, words
-
-_LEG_RANKS = {  # how far down the leg a word is; the chain ends at the highest rank present
-    **dict.fromkeys(("hip", "hips", "hipjoint", "buttock", "pelvis", "thigh", "femur", "upleg", "upperleg"), 1),
-    **dict.fromkeys(("leg", "knee", "shin", "calf", "tibia", "lowerleg", "lowleg", "crus", "loleg"), 2),
-    **dict.fromkeys(("ankle",), 3),
-    **dict.fromkeys(("foot", "feet"), 4),
-    **dict.fromkeys(("toe", "toes", "toebase", "ball"), 5),
-}
-_ARM_RANKS = {
-    **dict.fromkeys(("collar", "clavicle", "clav", "scapula", "shoulder", "shldr", "sho", "collarbone"), 1),
-    **dict.fromkeys(("arm", "upperarm", "uparm", "humerus", "bicep"), 2),
-    **dict.fromkeys(("elbow", "forearm", "lowerarm", "lowarm", "loarm", "radius", "ulna"), 3),
-    **dict.fromkeys(("wrist", "carpus"), 4),
-    **dict.fromkeys(("hand",), 5),
-}
-_TORSO_RANKS = {
-    **dict.fromkeys(("hip", "hips", "pelvis", "waist", "root", "base", "hipcenter", "cog"), 0),
-    **dict.fromkeys(("spine", "abdomen", "belly", "stomach", "back", "lowerback", "lumbar"), 1),
-    **dict.fromkeys(("upperback", "chest", "thorax", "torso", "ribcage", "trunk", "sternum", "vertebra"), 2),
-    **dict.fromkeys(("neck", "lowerneck", "upperneck"), 3),
-    **dict.fromkeys(("head", "skull"), 4),
-}
-_DROPPED = frozenset(  # fingers, face, end sites, helpers, props: never part of a chain
-    "thumb index middle ring pinky little finger fingers inhand carpal metacarpal metacarpals palm palms prop1 prop2 "
-    "eye eyes eyelid eyelids brow brows eyebrow jaw chin nose ear ears mouth lip lips teeth tooth tongue cheek face "
-    "breast breasts pec pecs pectoral boob hair skirt cloth cape tail wing wings feather antenna horn beard "
-    "end endsite site nub tip top twist twst roll rolls helper corrective ik pole target ctrl control effector eff "
-    "weapon prop gun sword shield socket attach camera light footsteps bigtoe smalltoe heel dummy "
-    "handtip handthumb toeend headend headtop nipple genital glute muscle physics".split()
-)
-_WORDS = frozenset(_LEG_RANKS) | frozenset(_ARM_RANKS) | frozenset(_TORSO_RANKS) | _DROPPED
-_LEFT = frozenset(("l", "left", "lft", "lt", "lf"))
-_RIGHT = frozenset(("r", "right", "rgt", "rt", "rht"))
-_TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_COMPOUNDS = (  # two tokens that make one word; the longer reading decides the rank (`UpLeg` is no `Leg`)
-    ("up", "leg"), ("upper", "leg"), ("lower", "leg"), ("low", "leg"), ("lo", "leg"), ("up", "arm"), ("upper", "arm"),
-    ("fore", "arm"), ("lower", "arm"), ("low", "arm"), ("lo", "arm"), ("hip", "joint"), ("toe", "base"),
-    ("upper", "back"), ("lower", "back"), ("lower", "neck"), ("upper", "neck"), ("end", "site"), ("hand", "tip"),
-    ("big", "toe"), ("small", "toe"), ("toe", "end"), ("head", "end"), ("head", "top"), ("hip", "center"),
-)  # fmt: skip
-
-
-def _split_side(token: str) -> tuple[str, str]:
-    """`"lfemur"` -> `("left", "femur")`; a word that is no side in front of a body word stays whole."""
-    if token in _LEFT:
-        return "left", ""
-    if token in _RIGHT:
-        return "right", ""
-    if token in _WORDS:
-        return "", token
-    for side, letters in (("left", ("left", "l")), ("right", ("right", "r"))):
-        for letter in letters:
-            if token.startswith(letter) and token[len(letter) :] in _WORDS:
-                return side, token[len(letter) :]
-            if token.endswith(letter) and token[: -len(letter)] in _WORDS:
-                return side, token[: -len(letter)]
-    return "", token
-
-
-def _parse(joint: str) -> tuple[str, tuple[str, ...]]:
-    """A joint's name -> its side (`"left"`, `"right"` or `""`) and its remaining lower-case words."""
-    bare = re.split(r"[:|]", joint)[-1]  # Maya namespaces and paths: mixamorig:LeftArm, Armature|Hips
-    if re.fullmatch(r"[LTC]\d{1,2}", bare):  # vertebrae of Xsens: L5, L3, T12, T8 (no left side)
-        return "", ("vertebra", bare[1:])
-    sides, words = [], []
-    for token in _TOKEN.findall(bare):
-        side, word = _split_side(token.lower())
-        if side:
-            sides.append(side)
-        if word:
-            words.append(word)
-    for first, second in _COMPOUNDS:
-        for index in range(len(words) - 1):
-            if words[index : index + 2] == [first, second]:
-                words[index : index + 2] = [first + second]
-    if len(set(sides)) > 1:
-        raise SkeletonError(f"Joint {joint!r} reads as left and as right; rename it.")
-    return (sides[0] if sides else ""), tuple(words)
-
-
-def _rank(words: tuple[str, ...], ranks: dict[str, int]) -> int:
-    return max((ranks.get(word, -1) for word in words), default=-1)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Hierarchy -> chains
-
-
-def _path(parents: tuple[int, ...], joint: int) -> list[int]:
-    """Root ... joint."""
-    path = []
-    while joint != -1:
-        path.append(joint)
-        joint = parents[joint]
-    return path[::-1]
-
-
-def _find_chains(name: str, joints: tuple[str, ...], parents: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    parsed = [_parse(joint) for joint in joints]
-    # `mid` is a finger on a hand (lMid1) but the middle of the spine in Kinect's names (SpineMid).
-    dropped = [
-        bool(_DROPPED.intersection(words)) or (bool(side) and "mid" in words and _rank(words, _ARM_RANKS) < 0)
-        for side, words in parsed
-    ]
-
-    def tip(ranks: dict[str, int], side: str, part: str) -> int | None:
-        """The joint at which a part ends: the highest rank, then the deepest; two branches are an ambiguity."""
-        candidates = {
-            index: _rank(words, ranks)
-            for index, (of_side, words) in enumerate(parsed)
-            if of_side == side and not dropped[index] and _rank(words, ranks) >= 0
-        }
-        if ranks is _LEG_RANKS:  # an arm word wins over a leg word (`LeftHipHolsterHand` is a prop of neither)
-            candidates = {i: r for i, r in candidates.items() if _rank(parsed[i][1], _ARM_RANKS) < 0}
-        if not candidates:
-            return None
-        best = max(candidates.values())
-        tied = [index for index, rank in candidates.items() if rank == best]
-        deepest = max(tied, key=lambda index: len(_path(parents, index)))
-        stray = [index for index in tied if index not in _path(parents, deepest)]
-        if stray and not (ranks is _LEG_RANKS and best == 5):  # a foot may have several toes; a body has one head
-            raise SkeletonError(
-                f"Skeleton {name!r}: the {part.replace('_', ' ')} could end at {joints[deepest]!r} or at "
-                f"{', '.join(repr(joints[index]) for index in stray[:5])}. Give `chains=` by hand, or split the "
-                "file if it holds several people."
-            )
-        if stray:  # the toe nearest to the ankle, then the first by order: the base of the toes
-            deepest = min(tied, key=lambda index: (len(_path(parents, index)), index))
-        return deepest
-
-    chains: dict[str, tuple[int, ...]] = {}
-    for part, ranks in (
-        ("left_arm", _ARM_RANKS), ("right_arm", _ARM_RANKS), ("left_leg", _LEG_RANKS), ("right_leg", _LEG_RANKS),
-    ):  # fmt: skip
-        side = part.split("_")[0]
-        end = tip(ranks, side, part)
-        if end is None:
-            chains[part] = ()
-            continue
-        path = _path(parents, end)
-        wrong = [joints[index] for index in path if parsed[index][0] not in ("", side)]
-        if wrong:
-            raise SkeletonError(
-                f"Skeleton {name!r}: {joints[end]!r} is {side} by its name but hangs under {', '.join(wrong)}. "
-                "Rename the joints or give `chains=` by hand."
-            )
-        first = next(position for position, index in enumerate(path) if parsed[index][0] == side)
-        anchor = [index for index in path[:first] if not dropped[index]][-1:]
-        chains[part] = tuple(anchor + [index for index in path[first:] if not dropped[index]])
-
-    chains["torso"] = _find_torso(parents, parsed, dropped, chains, tip)
-    limbs = [part for part in BODY_PARTS[1:] if len(chains[part]) >= 2]
-    if not limbs or not chains["torso"]:
-        unplaced = [joint for index, joint in enumerate(joints) if not any(index in c for c in chains.values())]
-        raise SkeletonError(
-            f"Skeleton {name!r}: no body part could be told from the joint names. Not placed: "
-            f"{', '.join(unplaced[:40])}{', ...' if len(unplaced) > 40 else ''}. Names must say left or right and the "
-            "bone (LeftUpLeg, l_thigh, ...); otherwise give `chains=` by hand."
-        )
-    return chains
-
-
-def _find_torso(parents, parsed, dropped, chains, tip) -> tuple[int, ...]:
-    """From where the legs meet to the head (or the neck, or the chest, as far as the names go)."""
-    anchors = [chains[part][0] for part in BODY_PARTS[1:] if chains[part]]
-    legs = [chains[part][0] for part in ("left_leg", "right_leg") if chains[part]]
-    end = tip(_TORSO_RANKS, "", "torso")
-    rank = _rank(parsed[end][1], _TORSO_RANKS) if end is not None else -1
-    if anchors and rank < 3:  # no neck or head by name: as far up as the arms begin, or the deepest spine joint
-        named = [index for index, (side, words) in enumerate(parsed)
-                 if not side and not dropped[index] and _rank(words, _TORSO_RANKS) >= 0]  # fmt: skip
-        end = max(anchors + named, key=lambda index: len(_path(parents, index)))
-    if end is None:
-        return ()
-    up = _path(parents, end)
-    if legs:
-        shared = set(up)
-        for leg in legs:  # the legs may hang from a pelvis beside the spine: start where they meet it
-            shared &= set(_path(parents, leg))
-        start = max((up.index(index) for index in shared), default=0)
-    else:
-        start = next((i for i, index in enumerate(up) if _rank(parsed[index][1], _TORSO_RANKS) >= 0), 0)
-    return tuple(index for index in up[start:] if not dropped[index] and not parsed[index][0])
-
-
-def _mirror(joints: tuple[str, ...], chains: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """Index of every joint's twin on the other side (itself on the midline), by name, then by place in the chain."""
-    mirror = list(range(len(joints)))
-    by_key = {}
-    for index, joint in enumerate(joints):
-        try:
-            side, words = _parse(joint)
-        except SkeletonError:  # a name with both sides in a skeleton whose chains were given by hand
-            continue
-        digits = tuple(re.findall(r"\d+", joint))
-        if side:
-            by_key.setdefault((words, digits), {}).setdefault(side, []).append(index)
-    for pair in by_key.values():
-        if len(pair.get("left", ())) == 1 and len(pair.get("right", ())) == 1:
-            left, right = pair["left"][0], pair["right"][0]
-            mirror[left], mirror[right] = right, left
-    for limb in ("arm", "leg"):
-        left, right = chains[f"left_{limb}"], chains[f"right_{limb}"]
-        if len(left) == len(right):
-            for a, b in zip(left, right):
-                mirror[a], mirror[b] = b, a
-    return tuple(mirror)
 
 
 # --------------------------------------------------------------------------------------------------------------------

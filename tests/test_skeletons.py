@@ -2,6 +2,11 @@
 
 import itertools
 import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,6 +199,110 @@ def test_helpers_and_props_are_left_out():
     assert set(extra) <= set(skeleton.unplaced)
 
 
+def nested(text: str, sides=("Left", "Right")) -> tuple[list[str], list[int]]:
+    """`"a > b > c; b > d"` -> joints and parents; a branch with `{s}` is written once for each side."""
+    joints, parents = [], []
+    for branch in text.split(";"):
+        for side in sides if "{s}" in branch else ("",):
+            above = -1
+            for name in branch.format(s=side).split(">"):
+                name = name.strip()
+                if name not in joints:
+                    joints.append(name)
+                    parents.append(above)
+                above = joints.index(name)
+    return joints, parents
+
+
+ODD = {  # tree, sides, torso, arm, leg
+    "vertebrae of Xsens": (
+        "jPelvis > jL5S1 > jL4L3 > jL1T12 > jT9T8 > jT1C7 > jC1Head; jT9T8 > j{s}T4Shoulder > j{s}Shoulder > j{s}Elbow > "
+        "j{s}Wrist; jPelvis > j{s}Hip > j{s}Knee > j{s}Ankle > j{s}BallFoot", ("Right", "Left"),
+        "jPelvis jL5S1 jL4L3 jL1T12 jT9T8 jT1C7 jC1Head", "jT9T8 j{s}T4Shoulder j{s}Shoulder j{s}Elbow j{s}Wrist",
+        "jPelvis j{s}Hip j{s}Knee j{s}Ankle j{s}BallFoot"),
+    "rooted at the chest, a lower waist": (
+        "torso > head; torso > {s}_upper_arm > {s}_lower_arm > {s}_hand; torso > lwaist > pelvis > {s}_thigh > {s}_shin > "
+        "{s}_foot", ("left", "right"), "pelvis lwaist torso head",
+        "torso {s}_upper_arm {s}_lower_arm {s}_hand", "pelvis {s}_thigh {s}_shin {s}_foot"),
+    "rooted at the nose": (
+        "nose > neck > pelvis > {s}_hip > {s}_knee > {s}_ankle; neck > {s}_shoulder > {s}_elbow > {s}_wrist; "
+        "nose > {s}_eye > {s}_ear", ("right", "left"), "pelvis neck", "neck {s}_shoulder {s}_elbow {s}_wrist",
+        "pelvis {s}_hip {s}_knee {s}_ankle"),
+    "Motive": (
+        "Hip > Ab > Chest > Neck > Head; Chest > {s}UArm > {s}FArm > {s}Hand > {s}Thumb1; Hip > {s}Thigh > {s}Shin > "
+        "{s}Foot > {s}Toe", ("L", "R"), "Hip Ab Chest Neck Head", "Chest {s}UArm {s}FArm {s}Hand",
+        "Hip {s}Thigh {s}Shin {s}Foot {s}Toe"),
+    "lower arm on either side": (
+        "pelvis > {s}_thigh > {s}_shank > {s}_foot > {s}_toes; pelvis > abdomen > thorax > head; thorax > {s}_uarm > "
+        "{s}_larm > {s}_hand", ("l", "r"), "pelvis abdomen thorax head", "thorax {s}_uarm {s}_larm {s}_hand",
+        "pelvis {s}_thigh {s}_shank {s}_foot {s}_toes"),
+    "inner shoulders": (
+        "root > {s}hip > {s}knee > {s}ankle > {s}toes; root > belly > spine > chest > neck > head; chest > {s}inshoulder > "
+        "{s}shoulder > {s}elbow > {s}wrist > {s}hand", ("r", "l"), "root belly spine chest neck head",
+        "chest {s}inshoulder {s}shoulder {s}elbow {s}wrist {s}hand", "root {s}hip {s}knee {s}ankle {s}toes"),
+    "MikuMikuDance": (
+        "全ての親 > センター > 腰 > 上半身 > 上半身2 > 首 > 頭 > {s}目; 上半身2 > {s}肩 > {s}腕 > {s}腕捩 > {s}ひじ > {s}手首 > "
+        "{s}親指１; 腰 > 下半身 > {s}足 > {s}ひざ > {s}足首 > {s}つま先; 下半身 > {s}足D > {s}ひざD > {s}足首D > {s}足先EX; "
+        "全ての親 > {s}足ＩＫ > {s}つま先ＩＫ", ("左", "右"), "腰 上半身 上半身2 首 頭", "上半身2 {s}肩 {s}腕 {s}ひじ {s}手首",
+        "下半身 {s}足 {s}ひざ {s}足首 {s}つま先"),
+    "big toes for a foot": (
+        "MidHip > Neck > Nose > {s}Eye > {s}Ear; Neck > {s}Shoulder > {s}Elbow > {s}Wrist; MidHip > {s}Hip > {s}Knee > "
+        "{s}Ankle > {s}BigToe > {s}SmallToe; {s}Ankle > {s}Heel", ("R", "L"), "MidHip Neck",
+        "Neck {s}Shoulder {s}Elbow {s}Wrist", "MidHip {s}Hip {s}Knee {s}Ankle {s}BigToe"),
+    "palms for hands": (
+        "CATRigPelvis > CATRig{s}LegThigh > CATRig{s}LegCalf > CATRig{s}LegAnkle; CATRigPelvis > CATRigSpine1 > "
+        "CATRigRibcage > CATRigHead; CATRigRibcage > CATRig{s}ArmUpperarm > CATRig{s}ArmForearm > CATRig{s}ArmPalm > "
+        "CATRig{s}ArmDigit11", ("L", "R"), "CATRigPelvis CATRigSpine1 CATRigRibcage CATRigHead",
+        "CATRigRibcage CATRig{s}ArmUpperarm CATRig{s}ArmForearm CATRig{s}ArmPalm",
+        "CATRigPelvis CATRig{s}LegThigh CATRig{s}LegCalf CATRig{s}LegAnkle"),
+    "things under hands and head": (
+        "Root > Hips > Spine > Head > HeadBand; Head > HeadGeo; Spine > {s}Arm > {s}Hand > {s}HandObj; {s}Hand > "
+        "{s}HandSensor; {s}Hand > weapon_{s}; Spine > {s}Wing1; Hips > Tail1 > Tail2; Hips > rear_pack; Hips > {s}Leg > "
+        "{s}Foot > {s}FootIK", ("Left", "Right"), "Hips Spine Head", "Spine {s}Arm {s}Hand", "Hips {s}Leg {s}Foot"),
+    "necks that twist, toes that share": (
+        "Base_Hip > Base_Pelvis > Base_{s}_Thigh > Base_{s}_Calf > Base_{s}_Foot > Base_{s}_ToeBaseShareBone; Base_{s}_Foot "
+        "> Base_{s}_ToeBase > Base_{s}_IndexToe1; Base_Hip > Base_Spine01 > Base_NeckTwist01 > Base_Head; Base_Spine01 > "
+        "Base_{s}_Upperarm > Base_{s}_Forearm > Base_{s}_Hand; Base_{s}_Upperarm > Base_{s}_UpperarmTwist01", ("L", "R"),
+        "Base_Hip Base_Spine01 Base_NeckTwist01 Base_Head", "Base_Spine01 Base_{s}_Upperarm Base_{s}_Forearm Base_{s}_Hand",
+        "Base_Pelvis Base_{s}_Thigh Base_{s}_Calf Base_{s}_Foot Base_{s}_ToeBase"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_spellings_and_trees(name):
+    text, sides, torso, arm, leg = ODD[name]
+    joints, parents = nested(text, sides)
+    order = np.random.default_rng(1).permutation(len(joints))
+    place = {int(old): new for new, old in enumerate(order)}
+    shuffled = [joints[old] for old in order], [place.get(parents[old], -1) for old in order]
+    left, right = sides if sides[0][0] in "Ll左" else sides[::-1]
+    expected = {"torso": torso}
+    for side, spelt in (("left", left), ("right", right)):
+        expected |= {f"{side}_arm": arm.format(s=spelt), f"{side}_leg": leg.format(s=spelt)}
+    for tree_ in ((joints, parents), shuffled):
+        skeleton = Skeleton.from_hierarchy(*tree_)
+        found = {part: " ".join(skeleton.joints[index] for index in chain) for part, chain in skeleton.chains.items()}
+        assert found == expected
+
+
+def test_a_limb_whose_side_nobody_tells_is_not_passed_over():
+    text = (
+        "Hips > Spine > Head; Spine > {s}Arm > {s}Hand; Hips > Thigh1 > Shin1 > Foot1; Hips > Thigh2 > Shin2 > Foot2"
+    )
+    with pytest.raises(SkeletonError, match="no left leg and no right leg.*Shin1, Foot1, Shin2, Foot2"):
+        Skeleton.from_hierarchy(*nested(text))
+
+
+def test_a_skeleton_travels_between_processes():
+    skeleton = Skeleton.from_hierarchy(*vendor_tree("mixamo")[:2])
+    code = "import pickle, sys; from modeling_motionpatch import Skeleton\n"
+    code += (
+        "it = pickle.load(sys.stdin.buffer); sys.exit(it not in {Skeleton(it.name, it.joints, it.parents, it.chains)})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONHASHSEED": "123"}
+    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(skeleton), check=True, env=environment)
+
+
 def test_absent_parts_are_empty():
     joints, parents, *_ = vendor_tree("blender")
     keep = [i for i, joint in enumerate(joints) if not joint.endswith(".R") or "arm" not in joint]
@@ -210,6 +319,11 @@ BAD = {
     "twice": (["hips", "hips"], [-1, 0], "twice"),
     "counts": (["hips"], [-1, 0], "parents"),
     "range": (["hips", "b"], [-1, 7], "outside"),
+    "unsigned": (["hips", "b"], np.array([2**32 - 1, 0], np.uint32), "the root's parent is -1"),
+    "parent None": (["hips", "b"], [None, 0], "parent of joint 'hips' is None"),
+    "parent by name": (["hips", "b"], [-1, "hips"], "'hips'; give each joint the index"),
+    "half a parent": (["hips", "b", "c"], [-1, 0.5, 1], "0.5; give each joint the index"),
+    "no parents": (["hips", "b"], None, "0 parents"),
     "no names": ([f"joint_{i}" for i in range(22)], [-1, *range(21)], "joint_3"),
     "empty": ([], [], "no joints"),
     "both sides": (["hips", "left_right_foot"], [-1, 0], "left and as right"),
@@ -231,6 +345,9 @@ def test_unknown_names():
         get_skeleton("smpl23")
     with pytest.raises(SkeletonError, match="unknown body parts"):
         Skeleton("x", ["a"], [-1], {"tail": [0]})
+    for chain_ in ([0.5], [[0]], [None]):
+        with pytest.raises(SkeletonError, match="list of joint indices or names"):
+            Skeleton("x", ["a"], [-1], {"torso": chain_})
     with pytest.raises(SkeletonError, match="names 'b'"):
         Skeleton("x", ["a"], [-1], {"torso": ["b"]})
 
