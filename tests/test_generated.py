@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from modeling_motionpatch.data import generated
+from modeling_motionpatch.data import generated, load_motion_dataset
 from modeling_motionpatch.data.generated import (
     ACTION_KINDS,
     ACTIONS,
@@ -495,3 +495,17 @@ def test_curve_through_keys_does_not_overshoot():
 
 def test_public_names():
     assert all(hasattr(generated, name) for name in generated.__all__)
+
+
+def test_more_processes_generate_the_same_rows(tmp_path):
+    counts = {"num_train": 120, "num_validation": 3, "num_test": 2}
+    one, two = (
+        load_motion_dataset("generated", cache_dir=tmp_path / str(processes), num_proc=processes, **counts)
+        for processes in (1, 2)
+    )
+    for split in one:
+        assert one[split]["id"] == two[split]["id"] and one[split]["captions"] == two[split]["captions"]
+        for mine, theirs in zip(one[split]["motion"], two[split]["motion"]):
+            np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(ValueError, match="`num_proc` is 0"):
+        load_motion_dataset("generated", cache_dir=tmp_path / "none", num_proc=0, **counts)
