@@ -286,6 +286,9 @@ LAYOUTS = {
     "frame time first": lambda t: re.sub(r"(Frames: \d+)\n(Frame Time: \S+)", r"\2\n\1", t),
     "plus signs": lambda t: re.sub(r"(?<= )(?=\d+\.\d{6})", "+", t),
     "one line header": _one_line_header,
+    "comments": lambda t: "# by a script\n" + t.replace("MOTION", "  // rows\nMOTION") + "# end\n",
+    "no colons": lambda t: t.replace("Frames:", "Frames").replace("Frame Time:", "FrameTime"),
+    "count with a point": lambda t: t.replace("Frames: 12", "Frames: 12.0"),
     "form feed": lambda t: t.replace("MOTION", "\fMOTION"),
 }
 
@@ -399,6 +402,23 @@ def test_more_rows_than_declared(tmp_path, plain):
         with pytest.warns(MotionFileWarning, match="more rows than the 5"):
             motion = load(tmp_path, plain[2].replace("Frames: 12", "Frames: 5") + trailer)
         np.testing.assert_array_equal(motion.joints, whole.joints[:5])
+
+
+def test_rows_split_over_lines_are_joined(tmp_path, plain):
+    """Only where every frame ends with a line: a number that slipped into the next row is a broken file."""
+    whole = load(tmp_path, plain[2])
+    head, rows = re.split(r"(?<=Frame Time: )([^\n]*\n)", plain[2])[0::2]
+    head += "0.0333333\n"
+    rows = [row.split() for row in rows.splitlines()]
+    split = "\n".join("\n".join([" ".join(row[:20]), " ".join(row[20:])]) for row in rows)
+    for text in (split, "\n\n".join(number for row in rows for number in row), split.replace("\n", "\r\n") + "\n"):
+        with pytest.warns(MotionFileWarning, match="split over several lines; they were joined"):
+            motion = load(tmp_path, head + text)
+        np.testing.assert_array_equal(motion.joints, whole.joints)
+    rows[4].insert(0, rows[3].pop())
+    for broken in ("\n".join(" ".join(row) for row in rows), split + " 1", split.rsplit(" ", 1)[0]):
+        with pytest.raises(MotionFileError, match="line 1[0-9][0-9]: [0-9]+ numbers, but the hierarchy has 57 channels"):
+            load(tmp_path, head + broken)
 
 
 def test_huge_frame_count_allocates_nothing(tmp_path, plain):

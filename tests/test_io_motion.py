@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from modeling_motionpatch import SkeletonError, get_skeleton
+from modeling_motionpatch.data.generated import generate_motion
 from modeling_motionpatch.io import (
     MOTION_SUFFIXES,
     Motion,
     MotionFileError,
+    MotionFileWarning,
     canonicalize,
     find_motion_files,
     load_motion,
@@ -131,6 +133,21 @@ def test_find_motion_files(tmp_path):
         find_motion_files(tmp_path / "b.bvh")
 
 
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    np.save(tmp_path / "x.npy", standing())
+    scandir = os.scandir
+
+    def refusing(place):
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.warns(MotionFileWarning, match="closed: this folder cannot be listed.*Permission denied"):
+        assert len(find_motion_files(tmp_path)) == 1
+
+
 def test_links_in_a_circle_end(tmp_path):
     (tmp_path / "a").mkdir()
     np.save(tmp_path / "a" / "x.npy", standing())
@@ -227,6 +244,17 @@ def test_up_of_people_who_stand_and_lie():
     lying[..., 1] -= lying[..., 1].min(axis=1, keepdims=True)
     assert world.guess_up(lying, None, SMPL22)[0] == "y"  # along z, but on the floor y = 0
     assert world.guess_up(lying, joints[0], SMPL22)[0] == "y"
+
+
+@pytest.mark.parametrize("kind", ["crawl", "lie_down"])
+def test_up_of_people_who_crawl_or_lie(kind):
+    """Without a rest pose only the floor tells: the one axis along which the lowest joint stays at zero."""
+    for seed in (0, 1):
+        joints = generate_motion(kind, rng=seed).joints.astype(np.float64)
+        z_up = np.stack([joints[..., 0], -joints[..., 2], joints[..., 1]], axis=-1)
+        assert world.guess_up(joints, None, SMPL22)[0] == "y"
+        assert world.guess_up(z_up, None, SMPL22) == ("z", "the floor")
+    assert world.guess_up(standing() + [0.3, 1, 0], None, SMPL22)[0] == "y"  # no floor, and x at zero by chance
 
 
 def test_backwards_toes():

@@ -53,8 +53,10 @@ def find_asf(path: Path) -> Path:
     Raises:
         MotionFileNotFoundError: There is none, or several and none has a matching name.
     """
-    folder = path.parent
-    found = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() == ".asf" and entry.is_file())
+    try:
+        found = sorted(entry for entry in path.parent.iterdir() if entry.suffix.lower() == ".asf" and entry.is_file())
+    except OSError as error:
+        raise MotionFileError(f"{path}: its folder cannot be listed to find the ASF: {error.strerror}.") from error
     stem = path.stem.lower()
 
     def belongs(entry: Path) -> bool:

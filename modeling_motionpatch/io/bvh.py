@@ -33,8 +33,9 @@ _FK_VALUES = 1 << 20  # frames are transformed in blocks of this many rotation-m
 _FPS_SNAP = 2e-4  # .0083333 s is 120 fps, .0333333 s is 30; 29.97 and 23.976 are farther from whole numbers
 _TOKEN = re.compile(r"[{}]|[^\s{}]+")
 _MOTION = re.compile(rb"(?<![^\s}])MOTION(?=\s|\Z)(?!\s*\{)", re.IGNORECASE)
-_FRAMES = re.compile(rb"\s*Frames\s*:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_FRAME_TIME = re.compile(rb"\s*Frame\s+Time\s*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_FRAMES = re.compile(rb"\s*Frames\b[ \t]*:?[ \t]*([^\r\n]*)", re.IGNORECASE)
+_FRAME_TIME = re.compile(rb"\s*Frame\s*Time\b[ \t]*:?[ \t]*([^\r\n]*)", re.IGNORECASE)
+_COMMENT = re.compile(rb"^[ \t]*(?:#|//)[^\n]*", re.MULTILINE)  # no part of the format, but some scripts leave them
 _CHANNELS = {f"{axis}{kind}": (kind, "xyz".index(axis)) for axis in "xyz" for kind in ("position", "rotation")}
 
 
@@ -75,6 +76,8 @@ def read_bvh(path: str | os.PathLike, *, fps: float | None = None, end_sites: bo
         MotionFileWarning: Fewer or more rows than declared, or a last row that is cut off.
     """
     data = normalize_line_ends(read_bytes(path))
+    if b"#" in data or b"//" in data:
+        data = _COMMENT.sub(b"", data)
     name = os.fspath(path)
     motion = _MOTION.search(data, 0, MAX_HEADER_BYTES)
     hierarchy = _parse_hierarchy(name, decode(data[: motion.start() if motion else MAX_HEADER_BYTES]))
@@ -270,7 +273,7 @@ def _parse_motion_header(path: str, data: bytes, start: int) -> tuple[int, str, 
         line = data.count(b"\n", 0, start) + 1
         if frames is None and (match := _FRAMES.match(data, start)):
             frames = decode(match[1][:64]).strip()
-            if not re.fullmatch(r"\+?0*[1-9]\d{0,17}", frames):
+            if not re.fullmatch(r"\+?0*[1-9]\d{0,17}(?:\.0*)?", frames):
                 line += data.count(b"\n", start, match.start(1))
                 raise MotionFileError(f"{path}: line {line}: `Frames: {frames}`; a whole number above 0 is needed.")
         elif frame_time is None and (match := _FRAME_TIME.match(data, start)):
@@ -280,7 +283,7 @@ def _parse_motion_header(path: str, data: bytes, start: int) -> tuple[int, str, 
             raise MotionFileError(f"{path}: line {line}: {missing} is missing after MOTION.")
         start = match.end()
     start = data.find(b"\n", start) + 1 or len(data)
-    return int(frames), frame_time, start, data.count(b"\n", 0, start) + 1
+    return int(frames.partition(".")[0]), frame_time, start, data.count(b"\n", 0, start) + 1
 
 
 def _fps_of(path: str, frame_time: str, line: int) -> float:
@@ -323,6 +326,10 @@ def _read_frames(
             if frames + np.searchsorted(filled, wrong[0]) >= declared:  # beyond what the file declares: not read
                 filled = filled[filled < wrong[0]]
                 block = b"\n".join(block.split(b"\n")[: wrong[0]])
+            elif (values := _split_rows(path, data[start:], line, declared, width)) is not None:
+                check_size(path, declared, len(hierarchy.joints), width)
+                notes.append(warn_file(path, "rows are split over several lines; they were joined."))
+                return _forward_kinematics(hierarchy, values, kept)
             else:
                 _check_tokens(block, path, first_line, int(wrong[0]))
                 raise MotionFileError(
@@ -348,6 +355,17 @@ def _read_frames(
     elif frames > declared or cut_off:
         notes.append(warn_file(path, f"more rows than the {declared} frames declared; the rest is left out."))
     return joints
+
+
+def _split_rows(path: str, body: bytes, line: int, declared: int, width: int) -> np.ndarray | None:
+    """Rows that are split over several lines -> `(declared, width)`.
+
+    `None` unless every frame ends with a line and as many are there as declared: a row that lost a number is no split one.
+    """
+    ends = np.cumsum(count_tokens(body, path))  # numbers up to the end of each line
+    if ends[-1] != declared * width or len(np.unique(ends[(ends > 0) & (ends % width == 0)])) != declared:
+        return None
+    return parse_numbers(body, declared * width, path, line).reshape(declared, width)
 
 
 def _check_tokens(block: bytes, path: str, first_line: int, index: int) -> None:

@@ -28,6 +28,7 @@ from .base import (
 
 MOTION_SUFFIXES = (".amc", ".bvh", ".npy", ".npz")
 _SNIFF_BYTES = 4096
+T_POSE_NOTE = "frame 0 is a T or rest pose put before the take"  # how such a note of a motion begins
 _PLAUSIBLE = 2.5  # a body larger or smaller than an adult by more than this in every unit is no person
 _ACCLAIM_SKELETON = re.compile(rb"^\s*:(version|name|units|root|bonedata)\b", re.IGNORECASE | re.MULTILINE)
 _ACCLAIM_MOTION = re.compile(rb"^\s*:(fully-specified|degrees|radians)\b", re.IGNORECASE | re.MULTILINE)
@@ -142,8 +143,8 @@ def load_motion(
         end_sites (`bool`, *optional*, defaults to `False`):
             Whether the end sites of a BVH become joints, named `<parent>_end`. They belong to no body part.
         drop_t_pose (`bool`, *optional*, defaults to `False`):
-            Whether a T pose that was put before the take (frame 0, followed by a jump) is left out. It is reported in
-            the notes in any case.
+            Whether a T pose that was put before the take (frame 0, followed by a jump no body makes) is left out. It is
+            reported in the notes in any case. Galleries and motion folders leave it out unless told otherwise.
         asf (`str` or `os.PathLike`, *optional*): The skeleton of an AMC file, when it does not lie beside it.
         body_model (`str` or `os.PathLike`, *optional*): Folder of SMPL-H or SMPL-X models, for AMASS.
 
@@ -226,6 +227,9 @@ def find_motion_files(folder: str | os.PathLike) -> list[Path]:
     Raises:
         MotionFileNotFoundError: The folder does not exist.
         MotionFileError: It is no folder.
+
+    Warns:
+        MotionFileWarning: A folder below it cannot be listed.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -233,7 +237,11 @@ def find_motion_files(folder: str | os.PathLike) -> list[Path]:
     if not folder.is_dir():
         raise MotionFileError(f"{folder}: is no folder; load_motion reads a single file.")
     found = []
-    for place, folders, names in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        warn_file(error.filename, f"this folder cannot be listed, so its files are left out: {error.strerror}.")
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found.extend(
             Path(place, name)
@@ -322,7 +330,7 @@ def _finish(
         )
     extra = world.count_t_pose_frames(joints, raw.fps, rest, skeleton)
     if 0 < extra < len(joints):
-        what = "frame 0 is a T or rest pose put before the take"
+        what = T_POSE_NOTE
         what += f", blended into it up to frame {extra - 1}" if extra > 1 else ""
         notes.append(f"{what}; " + ("left out" if drop_t_pose else "`drop_t_pose=True` leaves it out"))
         joints = joints[extra:] if drop_t_pose else joints

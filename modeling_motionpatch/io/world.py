@@ -168,7 +168,8 @@ def guess_up(joints: np.ndarray, rest: np.ndarray | None, skeleton: Skeleton) ->
     People stand more than they lie: the direction from feet to head, averaged over the frames, decides when it is
     clear and agrees with the rest pose (with Y, where there is none). Where they disagree, either a person lies, or the
     axes are turned against the rest pose: the axis along which the body stays on a floor at zero decides, then how
-    straight the body is along the axis. With nothing to go by it is Y.
+    straight the body is along the axis. Without a rest pose, such a floor also tells who crawls or lies throughout, if
+    there is one along a single axis. With nothing to go by it is Y.
 
     Args:
         joints (`np.ndarray` of shape `(T, J, 3)`): Positions.
@@ -182,11 +183,16 @@ def guess_up(joints: np.ndarray, rest: np.ndarray | None, skeleton: Skeleton) ->
     resting = _standing(rest[None], skeleton) if rest is not None else None
     rests = resting is not None and resting[1] >= _STANDING
     other = resting[0] if rests else "y"
-    if moving is None or moving[1] < _STANDING:
+    stands = moving is not None and moving[1] >= _STANDING
+    length, _ = limb_length(joints, skeleton)
+    if not rests and (not stands or moving[1] < _UPRIGHT):
+        floors = [axis for axis in _AXES if _stands_on_floor(joints, axis, length)]
+        if len(floors) == 1 and floors[0] != other:
+            return floors[0], "the floor"
+    if not stands:
         return other, "the rest pose" if rests else "convention"
     if moving[0] == other:
         return other, "the direction from feet to head"
-    length, _ = limb_length(joints, skeleton)
     floors = _stands_on_floor(joints, moving[0], length), _stands_on_floor(joints, other, length)
     if floors[0] and not floors[1] or floors[0] == floors[1] and moving[1] >= _UPRIGHT:
         return moving[0], "the direction from feet to head" + (" and the floor" if floors[0] else "")
