@@ -47,6 +47,7 @@ class MotionGallery(VectorGallery):
         model, processor: Embed queries; `None` where the gallery was made from vectors alone.
         identity (`ModelIdentity`, *optional*): Which model made the embeddings.
         skipped (`list[tuple[str, str]]`): (path, reason) of every file that could not be read.
+        notes (`list[tuple[str, str]]`): (path, note) of every file of which a T pose in front was left out.
         window, stride (`float`, *optional*): Seconds.
 
     Example:
@@ -68,6 +69,7 @@ class MotionGallery(VectorGallery):
         self.window: float | None = None
         self.stride: float | None = None
         self.skipped: list[tuple[str, str]] = []
+        self.notes: list[tuple[str, str]] = []
         self._checked: tuple = ()  # model and processor that were found to be those of the embeddings
 
     def __repr__(self) -> str:
@@ -93,6 +95,7 @@ class MotionGallery(VectorGallery):
         dtype: str = "float32",
         resume_dir: str | os.PathLike | None = None,
         index: str | bool = "auto",
+        keep_t_pose: bool = False,
     ) -> "MotionGallery":
         """Embeds motions.
 
@@ -118,6 +121,9 @@ class MotionGallery(VectorGallery):
             index (`"auto"` or `bool`, *optional*, defaults to `"auto"`):
                 Whether to build a FAISS index; `"auto"` does where there are more than 100,000 windows and faiss is
                 installed.
+            keep_t_pose (`bool`, *optional*, defaults to `False`): Whether a T pose that stands before the take in a file
+                (frame 0, followed by a jump) is embedded with it. It is left out otherwise, and `notes` says of which
+                files; times count from the frame after it.
 
         Returns:
             `MotionGallery`: `skipped` lists the files and rows that could not be read.
@@ -126,7 +132,7 @@ class MotionGallery(VectorGallery):
             ValueError: Nothing could be read, an array is wrong, ids occur twice, or `resume_dir` belongs to another
                 build.
         """
-        takes = takes_of(motions, ids, captions)
+        takes = takes_of(motions, ids, captions, keep_t_pose)
         identity = ModelIdentity.of(model, processor)
         check_dtype(dtype)
         extractor = getattr(processor, "feature_extractor", processor)
@@ -135,14 +141,14 @@ class MotionGallery(VectorGallery):
         rank, processes = (0, 1) if resume_dir is None else launched_processes()
         if resume_dir is None:
             with _bar(len(takes), progress) as bar:
-                windows, skipped = embed_takes(model, processor, takes, bar=bar, **settings)
+                windows, skipped, notes = embed_takes(model, processor, takes, bar=bar, **settings)
             parts = [windows.astype(dtype)]
         else:
             shards = ShardedBuild(resume_dir, takes, identity, dtype, settings)
             with _bar(shards.share(rank, processes), progress and rank == 0) as bar:
                 shards.run(model, processor, rank, processes, bar)
             shards.wait()
-            parts, skipped = shards.collect()
+            parts, skipped, notes = shards.collect()
         if not any(len(part) for part in parts):
             raise GalleryError(
                 f"None of {len(takes)} motions could be read. The first reasons: "
@@ -155,7 +161,9 @@ class MotionGallery(VectorGallery):
                 "`.skipped` has the reasons."
             )
         gallery = cls(parts, identity.dim, dtype, model, processor)
-        gallery.identity, gallery.skipped = identity, skipped
+        if notes:
+            logger.info(f"{len(notes)} files begin with a T pose, which was left out; `.notes` names them.")
+        gallery.identity, gallery.skipped, gallery.notes = identity, skipped, notes
         gallery.window, gallery.stride = frames / extractor.fps, step / extractor.fps
         gallery._maybe_index(index)
         return gallery
@@ -201,7 +209,15 @@ class MotionGallery(VectorGallery):
         return gallery
 
     def add(
-        self, motions, ids=None, captions=None, skeleton=None, fps=None, batch_size: int = 32, progress: bool = True
+        self,
+        motions,
+        ids=None,
+        captions=None,
+        skeleton=None,
+        fps=None,
+        batch_size: int = 32,
+        progress: bool = True,
+        keep_t_pose: bool = False,
     ):
         """Embeds more motions, with the gallery's windows, and appends them.
 
@@ -214,7 +230,7 @@ class MotionGallery(VectorGallery):
             ValueError: An id that the gallery has already (nothing is added then), or what `build` raises.
         """
         model, processor = self._encoder()
-        takes = takes_of(motions, ids, captions)
+        takes = takes_of(motions, ids, captions, keep_t_pose)
         present = {str(value) for value in self.ids}
         if ids is None:
             number_on(takes, present)
@@ -223,12 +239,12 @@ class MotionGallery(VectorGallery):
             raise GalleryError(f"The gallery already has {', '.join(twice[:10])}; give `ids=`, or remove these first.")
         settings = {"window": self.window, "stride": self.stride, "skeleton": skeleton, "fps": fps}
         with _bar(len(takes), progress) as bar:
-            windows, skipped = embed_takes(model, processor, takes, batch_size=batch_size, bar=bar, **settings)
+            windows, skipped, notes = embed_takes(model, processor, takes, batch_size=batch_size, bar=bar, **settings)
         if not len(windows):
             raise GalleryError(
                 f"None of {len(takes)} motions could be read: " + "; ".join(f"{n}: {r}" for n, r in skipped[:3])
             )
-        self.skipped = [*self.skipped, *skipped]
+        self.skipped, self.notes = [*self.skipped, *skipped], [*self.notes, *notes]
         self._set_parts([*self._parts, windows.astype(self.dtype)])
         return self
 
@@ -398,6 +414,7 @@ class MotionGallery(VectorGallery):
             "index": None if self._index is None else {"recall": self._index.recall},
             "model": None if self.identity is None else self.identity.to_dict(),
             "skipped": [list(item) for item in self.skipped],
+            "notes": [list(item) for item in self.notes],
         }
         write_json(folder / MANIFEST, manifest)
 
@@ -426,6 +443,7 @@ class MotionGallery(VectorGallery):
         gallery = cls(read_folder(path, manifest), manifest["dim"], manifest["dtype"], model, processor)
         gallery.window, gallery.stride = manifest.get("window_seconds"), manifest.get("stride_seconds")
         gallery.skipped = [tuple(item) for item in manifest.get("skipped", [])]
+        gallery.notes = [tuple(item) for item in manifest.get("notes", [])]
         if manifest.get("model"):
             gallery.identity = ModelIdentity.from_dict(manifest["model"])
             if (path / "model").is_dir():

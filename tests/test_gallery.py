@@ -2,7 +2,11 @@
 
 import copy
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -10,10 +14,12 @@ import pytest
 import torch
 from conftest import random_motion, tiny_config
 
-from modeling_motionpatch import MotionPatchFeatureExtractor, MotionPatchModel, MotionPatchProcessor
+from modeling_motionpatch import MotionPatchFeatureExtractor, MotionPatchModel, MotionPatchProcessor, get_skeleton
+from modeling_motionpatch.data.generated import generate_motion
 from modeling_motionpatch.embedding_motionpatch import encode_motion, encode_text, window_frames, window_spans
 from modeling_motionpatch.gallery import GalleryError, MotionGallery
 from modeling_motionpatch.io import Motion, save_motion
+from modeling_motionpatch.rendering_moments import MotionSource
 from modeling_motionpatch.retrieval import build as build_module
 from modeling_motionpatch.retrieval.search import top_k, twin_key
 
@@ -451,6 +457,48 @@ def test_a_folder_with_broken_files(tiny_model, processor, motions, tmp_path):
         MotionGallery.build(tiny_model, processor, tmp_path / "empty", progress=False)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # a wave at six times its speed
+def test_a_t_pose_before_a_take_is_left_out_and_noted(tiny_model, processor, tmp_path):
+    """At 120 fps the joints would have to jump from the T pose into the take."""
+    skeleton = get_skeleton("smpl22")
+    take = generate_motion("wave", rng=0).joints
+    pose = take[0].copy()
+    for side, part in ((1, "left_arm"), (-1, "right_arm")):
+        chain = skeleton.chains[part]
+        lengths = np.linalg.norm(np.diff(pose[list(chain)], axis=0), axis=1)
+        for parent, child, length in zip(chain, chain[1:], lengths):
+            pose[child] = pose[parent] + [side * length, 0, 0]
+    save_motion(tmp_path / "posed.npz", Motion(np.concatenate([pose[None], take]), 120.0, "smpl22"))
+    save_motion(tmp_path / "plain.npz", Motion(take, 120.0, "smpl22"))
+    build = {"model": tiny_model, "processor": processor, "motions": tmp_path, "progress": False}
+    gallery = MotionGallery.build(**build, resume_dir=tmp_path / "shards")
+    plain, posed = gallery.embeddings
+    np.testing.assert_allclose(posed, plain, atol=1e-6)
+    ((path, note),) = gallery.notes
+    assert path == "posed.npz" and "T or rest pose" in note and "left out" in note
+    assert gallery.search(tmp_path / "posed.npz", k=1)[0].score == pytest.approx(1, abs=1e-5)
+    assert MotionGallery.load(gallery.save(tmp_path / "gallery")).notes == gallery.notes
+    kept = MotionGallery.build(**build, keep_t_pose=True)
+    assert not kept.notes and np.abs(kept.embeddings[1] - plain).max() > 1e-4
+    with pytest.raises(GalleryError, match="takes changed"):
+        MotionGallery.build(**build, keep_t_pose=True, resume_dir=tmp_path / "shards")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_names_of_files_that_are_no_utf8(tiny_model, processor, motions, tmp_path):
+    good, bad = (os.fsencode(tmp_path) + b"/\xff" + suffix for suffix in (b"1.npy", b"2.npy"))
+    try:
+        with open(good, "wb") as file:
+            np.save(file, motions[0])
+    except OSError:
+        pytest.skip("this file system stores only UTF-8")
+    Path(os.fsdecode(bad)).write_bytes(b"nothing")
+    gallery = MotionGallery.build(tiny_model, processor, tmp_path, progress=False, resume_dir=tmp_path / "shards")
+    loaded = MotionGallery.load(gallery.save(tmp_path / "gallery"))
+    assert loaded.ids == ["\\udcff1"] and loaded.skipped[0][0] == "\\udcff2.npy"
+    assert len(MotionSource(tmp_path).moment(next(iter(loaded))).joints) == len(motions[0])
+
+
 def test_a_dataset_gives_what_the_arrays_give(tiny_model, processor, motions, gallery):
     broken = motions[0].copy()
     broken[2] = np.inf
@@ -580,6 +628,35 @@ def test_processes_share_a_build(tiny_model, processor, motions, gallery, tmp_pa
     shared = run(0)
     np.testing.assert_allclose(shared.embeddings, gallery.embeddings, atol=1e-6)
     assert shared.ids == [5, 6, 7, 8, 9] and len(run(1)) == len(gallery)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # random joints are no people
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forks")
+def test_kills_at_random_moments_change_nothing(tiny_model, processor, tmp_path):
+    """SIGKILL, several times, with one process and with two; the gallery at the end is that of an undisturbed build."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(24):
+        save_motion(folder / f"{number:02d}.npz", Motion(random_motion(30 + 9 * number, seed=number), 20.0, "smpl22"))
+    (folder / "17a.bvh").write_text("HIERARCHY\n")
+    tiny_model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    common = {"model": str(tmp_path / "model"), "motions": str(folder), "kills": 3}
+    jobs = [
+        {**common, "processes": n, "seed": n, "shards": str(tmp_path / f"shards{n}"), "output": str(tmp_path / f"{n}")}
+        for n in (1, 2)
+    ]
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    worker = Path(__file__).with_name("gallery_worker.py")
+    subprocess.run([sys.executable, str(worker), str(tmp_path / "jobs.json")], check=True, timeout=300)
+    undisturbed = MotionGallery.build(tiny_model, processor, folder, progress=False)
+    for job in json.loads((tmp_path / "jobs.json").read_text()):
+        assert job["codes"] == [0] * job["processes"]
+        assert job["seen"] == sorted(job["seen"]) and 0 < max(job["seen"])  # what was finished is never lost
+        built = MotionGallery.load(job["output"])
+        assert [(hit.id, hit.start, hit.end) for hit in built] == [(hit.id, hit.start, hit.end) for hit in undisturbed]
+        np.testing.assert_allclose(built.embeddings, undisturbed.embeddings, atol=1e-6)
+        assert built.skipped == undisturbed.skipped and len(built.skipped) == 1
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -96,8 +96,9 @@ def emit_json(values) -> None:
 
 def tell(text: str) -> None:
     """Prints on stderr: what is for people, not for programs."""
+    encoding = sys.stderr.encoding or "ascii"
     with contextlib.suppress(BrokenPipeError):
-        print(text, file=sys.stderr, flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
 
 
 def drop_stdout() -> None:
@@ -240,11 +241,12 @@ def parse_units(units: str | None) -> str | float | None:
         return units
 
 
-def read_motion(path: str, fps=None, skeleton=None, up=None, units=None):
+def read_motion(path: str, fps=None, skeleton=None, up=None, units=None, drop_t_pose=False):
     """A motion file -> `Motion`."""
     from ..io import load_motion
 
-    return load_motion(Path(path).expanduser(), fps=fps, skeleton=skeleton, up=up, units=parse_units(units))
+    settings = {"fps": fps, "skeleton": skeleton, "up": up, "units": parse_units(units)}
+    return load_motion(Path(path).expanduser(), drop_t_pose=drop_t_pose, **settings)
 
 
 def read_query_motion(paths: list[str], fps=None, skeleton=None, up=None, units=None):
@@ -253,7 +255,7 @@ def read_query_motion(paths: list[str], fps=None, skeleton=None, up=None, units=
     Raises:
         CommandError: Persons whose skeletons or frame rates differ.
     """
-    motions = [read_motion(path, fps, skeleton, up, units) for path in paths]
+    motions = [read_motion(path, fps, skeleton, up, units, drop_t_pose=True) for path in paths]  # as when indexed
     if len(motions) == 1:
         return motions[0]
     import numpy as np

@@ -15,6 +15,7 @@ from .common import CommandError
 from .sources import describe_source, open_source, write_record
 
 
+NAMED = 3  # files that a note names
 LISTED = 20  # files left out that are listed on the terminal; --json has all
 
 
@@ -131,6 +132,12 @@ def index(
     skeleton: common.SkeletonOption = None,
     up: common.UpOption = None,
     units: common.UnitsOption = None,
+    keep_t_pose: Annotated[
+        bool,
+        typer.Option(
+            "--keep-t-pose", help="Embed the T pose that some files have in front, too, instead of leaving it out."
+        ),
+    ] = False,
     dtype: Annotated[
         str, typer.Option("--dtype", metavar="NAME", help="Of the stored embeddings: float32 or float16.")
     ] = "float32",
@@ -156,7 +163,7 @@ def index(
     started = time.perf_counter()
     common.package()
     from ..gallery import MotionGallery
-    from ..retrieval.build import launched_processes
+    from ..retrieval.build import OtherBuildError, launched_processes
     from ..retrieval.storage import FILE_FORMATS, MANIFEST, check_target
 
     target = Path(output).expanduser()
@@ -173,32 +180,29 @@ def index(
 
     rank, processes = launched_processes()
     settings = {"fps": fps, "skeleton": skeleton, "up": up, "units": common.parse_units(units)}
+    settings["keep_t_pose"] = keep_t_pose or None
     record = describe_source(source, data_dir, split, settings, common.parse_data_options(option))
     with common.stdout_for_json(as_json), _quiet_logger("gallery"), _quiet_logger("data"):
-        motions, left_out = open_source(record, progress=not quiet)
+        motions, left_out, remarks = open_source(record, progress=not quiet)
         given = {"batch_size": batch_size, "progress": not quiet and rank == 0}
         if add:
             gallery = MotionGallery.load(target)
-            before = len(gallery.skipped)
+            before = len(gallery.skipped), len(gallery.notes)
             gallery.add(motions, **given)
-            skipped = gallery.skipped[before:]
+            skipped, notes = gallery.skipped[before[0] :], gallery.notes[before[1] :]
             record = {}  # its motions now lie in several places
         else:
             building = target.with_name(f".{target.name}.building")
             if restart and rank == 0:
                 shutil.rmtree(building, ignore_errors=True)
             loaded, processor = common.load_model(model, _own_device(device, processes))
-            gallery = MotionGallery.build(
-                loaded,
-                processor,
-                motions,
-                window=window,
-                stride=stride,
-                dtype=dtype,
-                resume_dir=building,
-                **given,
-            )
-            skipped = gallery.skipped
+            windows = {"window": window, "stride": stride, "dtype": dtype}
+            try:
+                gallery = MotionGallery.build(loaded, processor, motions, resume_dir=building, **windows, **given)
+            except OtherBuildError as error:
+                reason = str(error).partition(" Delete")[0]
+                raise CommandError(f"{reason} Pass --restart to begin anew.") from error
+            skipped, notes = gallery.skipped, gallery.notes
             if processes > 1:
                 from accelerate import PartialState
 
@@ -211,10 +215,10 @@ def index(
             write_record(target, record)
         if not add:
             shutil.rmtree(building, ignore_errors=True)
-    _finish(target, gallery, skipped, time.perf_counter() - started, as_json)
+    _finish(target, gallery, skipped, notes, remarks, time.perf_counter() - started, as_json)
 
 
-def _finish(target: Path, gallery, skipped: list, seconds: float, as_json: bool) -> None:
+def _finish(target: Path, gallery, skipped: list, notes: list, remarks: list, seconds: float, as_json: bool) -> None:
     if as_json:
         common.emit_json(
             {
@@ -224,6 +228,7 @@ def _finish(target: Path, gallery, skipped: list, seconds: float, as_json: bool)
                 "window_seconds": gallery.window,
                 "stride_seconds": gallery.stride,
                 "skipped": [{"path": str(path), "reason": str(reason)} for path, reason in skipped],
+                "notes": [*remarks, *(f"{path}: {note}" for path, note in notes)],
                 "seconds": seconds,
             }
         )
@@ -233,6 +238,13 @@ def _finish(target: Path, gallery, skipped: list, seconds: float, as_json: bool)
         common.tell(f"left out: {text if str(path) in text else f'{path}: {text}'}")
     if len(skipped) > LISTED:
         common.tell(f"left out: {len(skipped) - LISTED} more (--json lists all)")
+    for remark in remarks:
+        common.tell(f"note: {remark}")
+    if notes:
+        named = ", ".join(str(path) for path, _ in notes[:NAMED]) + (", ..." if len(notes) > NAMED else "")
+        common.tell(
+            f"note: {len(notes)} files begin with a T pose, which was left out ({named}); --keep-t-pose keeps it"
+        )
     left_out = f", {len(skipped)} left out" if skipped else ""
     common.emit(f"{target}: {len(gallery)} windows of {len(gallery.ids)} motions{left_out}, in {seconds:.1f} s")
 

@@ -187,7 +187,7 @@ def _search_take(path: Path, query, motion, top_k, window, stride, model, device
 
     if motion:
         raise CommandError("One take is searched by text; to search it by motion, index it first.")
-    take = common.read_motion(str(path), **settings)
+    take = common.read_motion(str(path), **settings, drop_t_pose=True)
     loaded, processor = common.load_model(model, device)
     found = localize(loaded, processor, take, query, top_k, window=window, stride=stride)
     hits = []

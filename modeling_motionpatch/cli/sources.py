@@ -8,7 +8,7 @@ from .common import CommandError
 
 
 MOTIONS_FILE = "motions.json"  # in a gallery's folder: where its motions are; not part of what is pushed to the Hub
-FILE_SETTINGS = ("fps", "skeleton", "up", "units")
+FILE_SETTINGS = ("fps", "skeleton", "up", "units", "keep_t_pose")
 
 
 def describe_source(source: str, data_dir: str | None, split: str | None, settings: dict, options: dict) -> dict:
@@ -17,7 +17,7 @@ def describe_source(source: str, data_dir: str | None, split: str | None, settin
     Args:
         source (`str`): A folder of motion files, one motion file, a folder that `prepare` wrote, or a data set's name.
         data_dir, split, options: Of a data set.
-        settings (`dict`): `fps`, `skeleton`, `up` and `units` of files, `None` where not given.
+        settings (`dict`): `fps`, `skeleton`, `up`, `units` and `keep_t_pose` of files, `None` where not given.
 
     Raises:
         CommandError: There is no such thing, or arguments that belong to another kind of source.
@@ -35,7 +35,7 @@ def describe_source(source: str, data_dir: str | None, split: str | None, settin
         source, data_dir, is_name = "prepared", str(path), True
     settings = {key: settings.get(key) for key in FILE_SETTINGS}
     if is_name:
-        given = [f"--{key}" for key, value in settings.items() if value is not None]
+        given = [f"--{key.replace('_', '-')}" for key, value in settings.items() if value is not None]
         if given:
             raise CommandError(f"{' and '.join(given)} are for files; options of {source!r} are given by --option.")
         place = None if data_dir is None else str(Path(data_dir).expanduser().resolve())
@@ -49,7 +49,8 @@ def open_source(record: dict, progress: bool = False):
     """A record -> what [`MotionGallery.build`] takes, and what its reader left out.
 
     Returns:
-        `tuple`: a path, a `datasets.Dataset` or a list; and `(item, reason)` of every row that could not be used.
+        `tuple`: a path, a `datasets.Dataset` or a list; `(item, reason)` of every row that could not be used; and what
+        the reader guessed or left out, as sentences.
 
     Raises:
         CommandError: The motions are not there any more.
@@ -58,20 +59,21 @@ def open_source(record: dict, progress: bool = False):
         dataset, report = common.load_split(
             record["dataset"], record.get("data_dir"), record.get("split"), dict(record.get("options") or {}), progress
         )
-        return dataset, _left_out(report, record.get("split"))
+        return dataset, _left_out(report, record.get("split")), list(report.notes) if report is not None else []
     path = Path(record["files"]).expanduser()
     if not path.exists():
         raise CommandError(f"{path}: there are no motions any more; pass the folder where they are with --motions.")
     settings = {key: value for key, value in (record.get("settings") or {}).items() if value is not None}
-    options = {**settings, **(record.get("options") or {})}
+    drop = not settings.pop("keep_t_pose", False)
+    options = {**settings, **({} if drop else {"drop_t_pose": False}), **(record.get("options") or {})}
     if not options:
-        return path, []
+        return path, [], []
     if path.is_file():
-        motion = common.read_motion(str(path), **settings)
+        motion = common.read_motion(str(path), **settings, drop_t_pose=drop)
         values = {"joints": motion.joints, "skeleton": motion.skeleton, "fps": motion.fps}
-        return [{"id": path.stem, **values}], []
+        return [{"id": path.stem, **values}], [], [f"{path}: {note}" for note in motion.notes]
     dataset, report = common.load_split("motionfolder", str(path), None, options, progress)
-    return dataset, _left_out(report, None)
+    return dataset, _left_out(report, None), list(report.notes) if report is not None else []
 
 
 def write_record(gallery: Path, record: dict) -> None:

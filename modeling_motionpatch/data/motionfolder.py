@@ -35,6 +35,7 @@ def motionfolder_source(
     skeleton: str | None = None,
     up: str | None = None,
     units: str | float | None = None,
+    drop_t_pose: bool = True,
     num_proc: int | None = None,
 ) -> MotionSource:
     """A folder of motion files.
@@ -46,6 +47,8 @@ def motionfolder_source(
         fps (`float`, *optional*): Frames a second, for files that do not say; a line's own `fps` goes first.
         skeleton (`str`, *optional*): Skeleton, for files that do not say; a line's own `skeleton` goes first.
         up, units (*optional*): As for `load_motion`: up axis and unit of all files, where they are not to be found out.
+        drop_t_pose (`bool`, *optional*, defaults to `True`): Whether a T pose that stands before a take (frame 0,
+            followed by a jump) is left out; the report's notes say of which files.
         num_proc (`int`, *optional*): Processes that read files; one when not given.
 
     Returns:
@@ -64,7 +67,9 @@ def motionfolder_source(
         raise MotionDataError(f"{folder} has both {' and '.join(METADATA_FILES)}; keep one.")
     from ..io import find_motion_files
 
-    found = [path.relative_to(folder).as_posix() for path in find_motion_files(folder)]
+    names = [path.relative_to(folder).as_posix() for path in find_motion_files(folder)]
+    found = [name for name in names if _is_utf8(name)]
+    unnamed = [name.encode("utf-8", "backslashreplace").decode() for name in names if not _is_utf8(name)]
     entries = read_metadata(metadata[0]) if metadata else [MotionEntry(name) for name in found]
     if not entries:
         raise MotionDataError(f"{folder} holds no motion file that can be read, and no metadata.jsonl naming any.")
@@ -80,11 +85,14 @@ def motionfolder_source(
     def rows(report: SkipReport) -> Iterator[tuple[str, dict]]:
         for name in unlisted:
             report.add("", name, "file without a metadata line")
+        for name in unnamed:
+            report.add("", name, "file name that is no UTF-8", "rename the file")
         counts: dict[str, int] = defaultdict(int)
         noted: dict[str, list[str]] = defaultdict(list)
         wanted = _limited(entries, max_items)
         jobs = [
-            (folder / entry.file_name, entry.fps or fps, entry.skeleton or skeleton, up, units) for entry in wanted
+            (folder / entry.file_name, entry.fps or fps, entry.skeleton or skeleton, up, units, drop_t_pose)
+            for entry in wanted
         ]
         for entry, (motion, kind, detail) in zip(wanted, _read_all(jobs, num_proc)):
             if motion is None:
@@ -120,6 +128,7 @@ def motionfolder_source(
         "skeleton": skeleton if isinstance(skeleton, (str, type(None))) else skeleton.to_string(),
         "up": up,
         "units": units,
+        "drop_t_pose": drop_t_pose,
     }
     return MotionSource("motionfolder", folder, options, stamps, rows, total=len(entries))
 
@@ -134,6 +143,14 @@ def _fill_ids(entries: list[MotionEntry]) -> None:
         if entry.row_id is None:
             stem = _stem(entry.file_name)
             entry.row_id = stem if stems[stem] == 1 and stem not in taken else entry.file_name
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _stem(file_name: str) -> str:
@@ -167,13 +184,13 @@ def _read(job: tuple) -> tuple:
     """One file -> ((joints, fps, skeleton, notes), "", "") or (None, kind of problem, detail)."""
     from ..io import load_motion
 
-    path, fps, skeleton, up, units = job
+    path, fps, skeleton, up, units, drop_t_pose = job
     if not path.is_file():
         return None, "missing motion file", str(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the reader's warnings are in the motion's notes
-            motion = load_motion(path, fps=fps, skeleton=skeleton, up=up, units=units)
+            motion = load_motion(path, fps=fps, skeleton=skeleton, up=up, units=units, drop_t_pose=drop_t_pose)
     except (ValueError, OSError) as error:
         return None, "unreadable motion file", str(error)
     except Exception as error:  # a reader's own fault must not lose the other files of the folder

@@ -60,7 +60,7 @@ def read_upload(files: Sequence[tuple[str, bytes]]):
             options["asf"] = Path(folder) / "skeleton.asf"
             options["asf"].write_bytes(skeletons[0][2])
         try:
-            motion = load_motion(path, **options)
+            motion = load_motion(path, drop_t_pose=True, **options)  # as in the folders that are indexed
         except (ValueError, OSError, MemoryError) as error:
             raise UploadError(_without_paths(str(error) or type(error).__name__, folder, name, suffix)) from error
     if not np.isfinite(motion.joints).all():

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..embedding_motionpatch import as_motion_lists, cut_take, encode_clips, window_frames
 from .identity import ModelIdentity
-from .sources import Take
+from .sources import Take, printable
 from .storage import GalleryError, Windows, read_shard, write_json, write_shard
 
 
@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 SHARD_TAKES = 256  # a kill loses at most the work of so many
 POLL_SECONDS = 0.5
 PLAN = "plan.json"
+
+
+class OtherBuildError(GalleryError):
+    """The folder of unfinished shards belongs to another build."""
 
 
 def embed_takes(
@@ -39,8 +43,8 @@ def embed_takes(
     stride: float | None = None,
     batch_size: int = 32,
     bar=None,
-) -> tuple[Windows, list[tuple[str, str]]]:
-    """Takes -> their windows, and (name, reason) of those that could not be read.
+) -> tuple[Windows, list[tuple[str, str]], list[tuple[str, str]]]:
+    """Takes -> their windows, (name, reason) of those that could not be read, and (name, note) of those cut.
 
     Args:
         model (`MotionPatchModel` or `MotionPatchMotionModelWithProjection`): Makes the embeddings.
@@ -58,6 +62,7 @@ def embed_takes(
     frames, step = window_frames(extractor, window, stride)
     rows: list[tuple] = []
     skipped: list[tuple[str, str]] = []
+    notes: list[tuple[str, str]] = []
 
     def clips():
         for take in takes:
@@ -74,18 +79,21 @@ def embed_takes(
             except (ValueError, OSError) as error:
                 if not take.optional:
                     raise
-                skipped.append((take.where, str(error) or type(error).__name__))
+                skipped.append((take.where, printable(str(error)) or type(error).__name__))
                 continue
             finally:
                 if bar is not None:
                     bar.update(1)
+            if take.note:
+                notes.append((take.where, take.note))
             for (start, end), clip in zip(spans, points):
                 rows.append((take.id, start, end, take.captions, take.source))
                 yield clip, skeletons[0]
 
     embeddings = encode_clips(model, extractor, clips(), batch_size)
     ids, starts, ends, captions, sources = ([row[column] for row in rows] for column in range(5))
-    return Windows(ids, np.asarray(starts, float), np.asarray(ends, float), captions, sources, embeddings), skipped
+    windows = Windows(ids, np.asarray(starts, float), np.asarray(ends, float), captions, sources, embeddings)
+    return windows, skipped, notes
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -103,7 +111,7 @@ class ShardedBuild:
         settings (`dict`): Arguments of [`embed_takes`].
 
     Raises:
-        GalleryError: The folder holds shards of another build.
+        OtherBuildError: The folder holds shards of another build.
     """
 
     def __init__(self, folder, takes: Sequence[Take], identity: ModelIdentity, dtype: str, settings: dict):
@@ -132,7 +140,7 @@ class ShardedBuild:
             earlier = json.loads(path.read_text(encoding="utf-8"))
             changed = [name for name, value in plan.items() if earlier.get(name) != value]
             if changed:
-                raise GalleryError(
+                raise OtherBuildError(
                     f"{self.folder} holds the shards of another build: {', '.join(changed)} changed since. Delete the "
                     "folder, or give another `resume_dir`."
                 )
@@ -160,8 +168,8 @@ class ShardedBuild:
                 if bar is not None:
                     bar.update(len(takes))
                 continue
-            windows, skipped = embed_takes(model, processor, takes, bar=bar, **self.settings)
-            write_shard(self.path(shard), [windows], self.dim, self.dtype, skipped)
+            windows, skipped, notes = embed_takes(model, processor, takes, bar=bar, **self.settings)
+            write_shard(self.path(shard), [windows], self.dim, self.dtype, skipped, notes)
 
     def wait(self) -> None:
         """Returns when the other processes have finished their shares, too.
@@ -175,8 +183,8 @@ class ShardedBuild:
                 told = True
             time.sleep(POLL_SECONDS)
 
-    def collect(self) -> tuple[list[Windows], list[tuple[str, str]]]:
-        """All windows in the order of the takes, mapped into memory, and what was left out."""
+    def collect(self) -> tuple[list[Windows], list[tuple[str, str]], list[tuple[str, str]]]:
+        """All windows in the order of the takes, mapped into memory, and what was left out and noted."""
         missing = self.missing()
         if missing:
             raise GalleryError(
@@ -185,15 +193,16 @@ class ShardedBuild:
             )
         types = {str(take.id): take.id for take in self.takes}
         whole_numbers = any(isinstance(value, int) for value in types.values())
-        parts, skipped = [], []
+        parts, skipped, notes = [], [], []
         for shard in range(self.num_shards):
-            windows, left_out = read_shard(self.path(shard), self.dim)
+            windows, left_out, noted = read_shard(self.path(shard), self.dim)
             for part in windows:
                 if whole_numbers:  # shards hold ids as text
                     part.ids = [types[value] for value in part.ids]
                 parts.append(part)
             skipped += [tuple(item) for item in left_out]
-        return parts, skipped
+            notes += [tuple(item) for item in noted]
+        return parts, skipped, notes
 
 
 def launched_processes() -> tuple[int, int]:

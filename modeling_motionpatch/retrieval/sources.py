@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry_motionpatch import MotionInputError
 from ..skeletons_motionpatch import Skeleton
 
 
@@ -33,6 +32,7 @@ class Take:
         optional (`bool`): Whether it may be left out when it cannot be read (files and rows of data sets), or has to
             raise (arrays, which the caller made).
         numbered (`bool`): Whether the id is only its place in a list.
+        note (`str`): After reading: what was left out of the motion, a T pose in front.
     """
 
     id: str | int
@@ -43,9 +43,10 @@ class Take:
     stamp: Callable[[], str] = str
     optional: bool = True
     numbered: bool = False
+    note: str = ""
 
 
-def takes_of(motions, ids=None, captions=None) -> list[Take]:
+def takes_of(motions, ids=None, captions=None, keep_t_pose: bool = False) -> list[Take]:
     """Whatever holds motions -> its takes.
 
     Args:
@@ -55,6 +56,8 @@ def takes_of(motions, ids=None, captions=None) -> list[Take]:
         ids (`Sequence`, *optional*): One a motion; default: file names, the column `id`, or 0, 1, 2, ... as text.
         captions (`Sequence`, *optional*): A text, a list of texts or `None` for each motion; default: what
             `metadata.jsonl` or the data set says.
+        keep_t_pose (`bool`, *optional*, defaults to `False`): Whether a T pose that stands before the take in a file
+            belongs to the motion.
 
     Returns:
         `list[Take]`.
@@ -63,7 +66,7 @@ def takes_of(motions, ids=None, captions=None) -> list[Take]:
         ValueError: Nothing to index, a count that does not agree, or an id that is used twice.
     """
     if isinstance(motions, (str, os.PathLike)):
-        takes = _takes_of_path(Path(motions))
+        takes = _takes_of_path(Path(motions), keep_t_pose)
     elif isinstance(motions, dict):
         if not {"joints", "motion"} & set(motions):
             raise ValueError(
@@ -75,7 +78,7 @@ def takes_of(motions, ids=None, captions=None) -> list[Take]:
     elif hasattr(motions, "joints") or (hasattr(motions, "ndim") and motions.ndim < 4):
         takes = _takes_of_list([motions])
     elif isinstance(motions, Iterable):
-        takes = _takes_of_list(list(motions))
+        takes = _takes_of_list(list(motions), keep_t_pose)
     else:
         raise ValueError(
             f"`motions` is a {type(motions).__name__}; give a list of arrays (T, J, 3), a datasets.Dataset, or a folder "
@@ -104,7 +107,12 @@ def check_id(value) -> str | int:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"An id is {value!r} ({type(value).__name__}); ids are texts or whole numbers.")
-    return value
+    return printable(value) if isinstance(value, str) else value
+
+
+def printable(text: str) -> str:
+    """A text that can be stored as UTF-8: bytes of a file's name that are no UTF-8 become `\\udcff`, letter by letter."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def check_unique(ids: Sequence) -> None:
@@ -132,20 +140,20 @@ def as_captions(value) -> list[str]:
     if value is None:
         return []
     if isinstance(value, str):
-        return [value]
+        return [printable(value)]
     texts = list(value)
     if any(not isinstance(text, str) for text in texts):
         raise ValueError(f"Captions must be texts, got {texts!r:.80}.")
-    return texts
+    return [printable(text) for text in texts]
 
 
-def _takes_of_list(motions: list) -> list[Take]:
+def _takes_of_list(motions: list, keep_t_pose: bool = False) -> list[Take]:
     takes = []
     for index, motion in enumerate(motions):
         where = f"motion {index}"
         if isinstance(motion, (str, os.PathLike)):
             path = Path(motion)
-            takes.append(_file_take(path, path.stem, str(motion)))
+            takes.append(_file_take(path, path.stem, str(motion), keep_t_pose=keep_t_pose))
         elif isinstance(motion, dict):
             joints = motion.get("joints", motion.get("motion"))
             if joints is None:
@@ -238,9 +246,9 @@ def _iter_motions(dataset):
     return iter_motions(dataset)
 
 
-def _takes_of_path(path: Path) -> list[Take]:
+def _takes_of_path(path: Path, keep_t_pose: bool) -> list[Take]:
     if path.is_file():
-        return [_file_take(path, path.stem, str(path))]
+        return [_file_take(path, path.stem, str(path), keep_t_pose=keep_t_pose)]
     from ..io import find_motion_files
 
     found = {file.relative_to(path).as_posix(): file for file in find_motion_files(path)}
@@ -253,9 +261,9 @@ def _takes_of_path(path: Path) -> list[Take]:
         entry = metadata.get(name)
         take_id = _stem(name) if stems.count(_stem(name)) == 1 else name
         if entry is None:
-            takes.append(_file_take(file, take_id, name))
+            takes.append(_file_take(file, take_id, name, keep_t_pose=keep_t_pose))
         else:
-            take = _file_take(file, entry.row_id or take_id, name, entry.fps, entry.skeleton)
+            take = _file_take(file, entry.row_id or take_id, name, entry.fps, entry.skeleton, keep_t_pose)
             take.captions = list(entry.captions)
             takes.append(take)
     listed = [name for name in metadata if name not in found]
@@ -279,13 +287,13 @@ def _stem(name: str) -> str:
     return name[: -len(Path(name).suffix)] if Path(name).suffix else name
 
 
-def _file_take(path: Path, take_id: str, source: str, fps=None, skeleton=None) -> Take:
+def _file_take(path: Path, take_id: str, source: str, fps=None, skeleton=None, keep_t_pose: bool = False) -> Take:
     def read():
         from ..io import load_motion
+        from ..io.motion import T_POSE_NOTE
 
-        if not path.is_file():
-            raise MotionInputError(f"{path}: there is no such file.")
-        motion = load_motion(path, fps=fps, skeleton=skeleton)
+        motion = load_motion(path, fps=fps, skeleton=skeleton, drop_t_pose=not keep_t_pose)
+        take.note = next((note for note in motion.notes if note.startswith(T_POSE_NOTE) and not keep_t_pose), "")
         return motion.joints, motion.skeleton, motion.fps
 
     def stamp():
@@ -293,6 +301,8 @@ def _file_take(path: Path, take_id: str, source: str, fps=None, skeleton=None) -
             status = path.stat()
         except OSError:
             return "missing"
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        return f"{status.st_size}-{status.st_mtime_ns}" + ("-t" if keep_t_pose else "")
 
-    return Take(take_id, read, source=source, where=source, stamp=stamp)
+    source = printable(source)
+    take = Take(printable(take_id), read, source=source, where=source, stamp=stamp)
+    return take

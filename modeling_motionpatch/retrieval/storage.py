@@ -333,12 +333,13 @@ def _files(parts: Sequence[Windows], dim: int, dtype: str) -> list[list[Windows]
 # Shards of a build that can be resumed
 
 
-def write_shard(path: Path, parts: Sequence[Windows], dim: int, dtype: str, skipped: list) -> None:
-    """One shard, with what was left out of it, under its name only when it is complete."""
+def write_shard(path: Path, parts: Sequence[Windows], dim: int, dtype: str, skipped: list, notes: list) -> None:
+    """One shard, with what was left out of it and noted, under its name only when it is complete."""
     import pyarrow as pa
 
     schema = features(dim, dtype).arrow_schema
-    schema = schema.with_metadata({**(schema.metadata or {}), b"skipped": json.dumps(skipped).encode()})
+    lists = {b"skipped": json.dumps(skipped).encode(), b"notes": json.dumps(notes).encode()}
+    schema = schema.with_metadata({**(schema.metadata or {}), **lists})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
         for part in parts:
@@ -346,10 +347,11 @@ def write_shard(path: Path, parts: Sequence[Windows], dim: int, dtype: str, skip
     os.replace(temporary, path)
 
 
-def read_shard(path: Path, dim: int) -> tuple[list[Windows], list]:
-    """The windows of a shard, mapped into memory, and what was left out of it."""
+def read_shard(path: Path, dim: int) -> tuple[list[Windows], list, list]:
+    """The windows of a shard, mapped into memory, what was left out of it and what was noted."""
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file:
         table = pa.ipc.open_stream(file).read_all()
-    return from_table(table, dim), json.loads(table.schema.metadata[b"skipped"])
+    lists = (json.loads(table.schema.metadata.get(name, b"[]")) for name in (b"skipped", b"notes"))
+    return from_table(table, dim), *lists
