@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 SHARD_TAKES = 256  # a kill loses at most the work of so many
 POLL_SECONDS = 0.5
 PLAN = "plan.json"
+LAUNCHED = "TORCHELASTIC_RUN_ID"  # set by `accelerate launch` and `torchrun`, whose processes outlive a killed launcher
 
 
 class OtherBuildError(GalleryError):
@@ -175,13 +176,21 @@ class ShardedBuild:
         """Returns when the other processes have finished their shares, too.
 
         The launcher ends all processes when one of them fails, so this does not wait for the dead.
+
+        Raises:
+            GalleryError: The launcher itself was killed.
         """
-        told = False
+        told, launcher = False, os.getppid()
         while missing := self.missing():
             if not told:
                 logger.info("Waiting for %d shards of other processes in %s.", len(missing), self.folder)
                 told = True
             time.sleep(POLL_SECONDS)
+            if LAUNCHED in os.environ and os.getppid() != launcher:
+                raise GalleryError(
+                    f"The launcher was ended, so {len(missing)} shards of other processes in {self.folder} may never come; "
+                    "run the same build again."
+                )
 
     def collect(self) -> tuple[list[Windows], list[tuple[str, str]], list[tuple[str, str]]]:
         """All windows in the order of the takes, mapped into memory, and what was left out and noted."""
