@@ -48,6 +48,19 @@ RECIPE = {
     "plot": False,
     "progress": False,
 }
+# The towers of `official_side.py`, to compare the same work.
+OFFICIAL_SIZES = {
+    "model.projection_dim": 256,
+    "model.motion_config.architecture_kwargs": {"embed_dim": 192, "depth": 12, "num_heads": 3},
+    "model.text_config": {
+        "model_type": "distilbert",
+        "dim": 256,
+        "n_layers": 4,
+        "n_heads": 4,
+        "hidden_dim": 1024,
+        "max_position_embeddings": 512,
+    },
+}
 HDM05 = {
     "clap5Reps": "claps the hands five times",
     "depositFloorR": "puts something down on the floor with the right hand",

@@ -8,7 +8,8 @@ protocol `all`. Then our model, untouched, reads two other skeletons: `cmu_daz` 
 (zero-shot classification over 11 labels, written out as sentences), against chance.
 
 Runs that are in `--work` already are taken as they are (`ours-seed0/`, `official-seed0.json` of `official_side.py`).
-Seconds an epoch are measured alternately, a few batches of the one, then of the other.
+Seconds an epoch are measured alternately, a few batches of the one, then of the other; ours also with the official
+side's sizes (`official_side.py`), since our recipe's towers are smaller.
 """
 
 import json
@@ -45,71 +46,80 @@ def train_official(options, seed: int) -> dict | None:
 # Seconds an epoch
 
 
-def time_epochs(options, folders: dict[str, Path]) -> dict:
-    """Some batches of each side in turn -> seconds an epoch."""
-    import tempfile
-
+def our_side(options, settings: dict):
+    """Some steps of our loop as a function, how many clips they see, and how many an epoch has."""
     import torch
     from tqdm import tqdm
 
     from modeling_motionpatch.training import Trainer, resolve_arguments
 
+    trainer = Trainer(resolve_arguments("demo", real_training.overrides_of(settings)))
+    trainer._claim_folder()
+    trainer.prepare()
+    trainer.loss_sum = torch.zeros((), dtype=torch.float64, device=trainer.accelerator.device)
+    plan, bar = trainer.planner.plan(0), tqdm(disable=True)
+    steps = min(len(plan), options.timed_batches)
+
+    def side():
+        for index in range(steps):
+            trainer._step(trainer.maker.make(plan, index), bar)
+
+    return side, steps * trainer.args.batch_size, trainer.steps_per_epoch * trainer.args.batch_size
+
+
+def official_loop(options, code, folder: Path):
+    """The same of the official loop; `folder` is for its data."""
+    from itertools import islice
+
+    from torch.utils.data import DataLoader
+    from transformers import AutoTokenizer
+
     from . import official_side
     from .official_data import read_bandai, write_official_folder
 
+    write_official_folder(folder, read_bandai(options.mocap, "split_unseen"))
+    dataset = code.dataset(folder, "train")
+    captions = [text["caption"] for clip in dataset.data_dict.values() for text in clip["text"]]
+    text_folder = official_side.write_text_tower(folder / "text", captions)
+    tokenizer = AutoTokenizer.from_pretrained(text_folder)
+    model = official_side.official_model(code, text_folder, options.device)
+    size = official_side.BATCH_SIZE
+    loader = DataLoader(dataset, batch_size=size, shuffle=True, drop_last=True)
+    optimizer, scheduler = official_side.official_optimizer(model, len(loader) * options.epochs)
+
+    def side():
+        batches = islice(loader, options.timed_batches)
+        official_side.train_epoch(model, tokenizer, batches, optimizer, scheduler, options.device)
+
+    return side, min(options.timed_batches, len(loader)) * size, len(loader) * size
+
+
+def time_epochs(options, folders: dict[str, Path]) -> dict:
+    """Some batches of each side in turn -> seconds an epoch; ours also with the official side's sizes."""
+    import tempfile
+
     with tempfile.TemporaryDirectory() as work:
-        settings = real_training.settings_of(folders, options.epochs, 0, Path(work) / "ours")
-        trainer = Trainer(resolve_arguments("demo", real_training.overrides_of(settings)))
-        trainer._claim_folder()
-        trainer.prepare()
-        trainer.loss_sum = torch.zeros((), dtype=torch.float64, device=trainer.accelerator.device)
-        plan, bar = trainer.planner.plan(0), tqdm(disable=True)
-        clips_of_ours = min(len(plan), options.timed_batches) * trainer.args.batch_size
-
-        def ours():
-            for index in range(min(len(plan), options.timed_batches)):
-                trainer._step(trainer.maker.make(plan, index), bar)
-
-        sides, per_epoch = {"ours": ours}, {"ours": trainer.steps_per_epoch * trainer.args.batch_size}
-        counts = {"ours": clips_of_ours}
+        ours = real_training.settings_of(folders, options.epochs, 0, Path(work) / "ours")
+        same = {**ours, **real_training.OFFICIAL_SIZES, "output_dir": str(Path(work) / "same")}
+        made = {"ours": our_side(options, ours), "ours_with_official_sizes": our_side(options, same)}
         code = common.official_code(options, with_dataset=True)
         if code is not None:
-            from itertools import islice
-
-            from torch.utils.data import DataLoader
-            from transformers import AutoTokenizer
-
-            folder = Path(work) / "official"
-            write_official_folder(folder, read_bandai(options.mocap, "split_unseen"))
-            dataset = code.dataset(folder, "train")
-            captions = [text["caption"] for clip in dataset.data_dict.values() for text in clip["text"]]
-            text_folder = official_side.write_text_tower(Path(work) / "text", captions)
-            tokenizer = AutoTokenizer.from_pretrained(text_folder)
-            model = official_side.official_model(code, text_folder, options.device)
-            size = official_side.BATCH_SIZE
-            loader = DataLoader(dataset, batch_size=size, shuffle=True, drop_last=True)
-            optimizer, scheduler = official_side.official_optimizer(model, len(loader) * options.epochs)
-
-            def official():
-                batches = islice(loader, options.timed_batches)
-                official_side.train_epoch(model, tokenizer, batches, optimizer, scheduler, options.device)
-
-            sides = {"official": official, **sides}
-            counts["official"] = min(options.timed_batches, len(loader)) * size
-            per_epoch["official"] = len(loader) * size
-        times = common.interleave(sides, options.repeats, options.device)
+            made = {"official": official_loop(options, code, Path(work) / "official"), **made}
+        times = common.interleave({name: side for name, (side, _, _) in made.items()}, options.repeats, options.device)
+    clips = {name: count for name, (_, count, _) in made.items()}
+    per_epoch = {name: count for name, (_, _, count) in made.items()}
     seconds = {
         name: {
-            kind: round(float(np.median(values)) * per_epoch[name] / counts[name], 2) for kind, values in side.items()
+            kind: round(float(np.median(values)) * per_epoch[name] / clips[name], 2) for kind, values in side.items()
         }
         for name, side in times.items()
     }
-    scale = counts["ours"] / counts["official"] if "official" in counts else 1.0
-    return {
-        "seconds_an_epoch": seconds,
-        "clips_an_epoch": per_epoch,
-        "ratio_for_the_same_clips": common.ratios(times, "official", "ours", scale),
+    ratio = {
+        f"official/{name}": common.ratios(times, "official", name, clips[name] / clips["official"])
+        for name in made
+        if "official" in made and name != "official"
     }
+    return {"seconds_an_epoch": seconds, "clips_an_epoch": per_epoch, "ratio_for_the_same_clips": ratio}
 
 
 def run(options) -> dict:
