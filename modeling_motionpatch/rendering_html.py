@@ -1,4 +1,7 @@
-"""Joints (T, J, 3) in metres -> one HTML page that plays them: canvas, play, scrub, turn; nothing is loaded from elsewhere."""
+"""Joints (T, J, 3) in metres -> one HTML page that plays them: player, style and motions are in it, nothing is loaded.
+
+`static/player.js` is the only player: of these pages, of pages of hits, and of the demo.
+"""
 
 import html
 import json
@@ -7,95 +10,47 @@ from pathlib import Path
 
 import numpy as np
 
-from .rendering_base import (
-    OTHER_COLOR,
-    PART_COLORS,
-    RenderingError,
-    bones_of,
-    check_fps,
-    check_joints,
-    check_suffix,
-    first_heading,
-)
-from .skeletons_motionpatch import Skeleton
+from .rendering_base import RenderingError, check_suffix
+from .rendering_moments import VIEW_DEGREES, Moment, color_key, player_clip
+from .skeletons_motionpatch import Skeleton, get_skeleton
 
 
-_PLAYER = """
-(function () {
-  const data = JSON.parse(document.getElementById("motions").textContent);
-  for (const clip of data) {
-    const box = document.getElementById(clip.id), canvas = box.querySelector("canvas"), ctx = canvas.getContext("2d");
-    const button = box.querySelector("button"), bar = box.querySelector("input"), label = box.querySelector("span");
-    const T = clip.frames.length, n = clip.frames[0].length / 3;
-    let azimuth = clip.azimuth, elevation = 0.22, zoom = 1, frame = 0, playing = true, last = 0;
-    let low = [1e9, 0, 1e9], high = [-1e9, 1.8, -1e9];
-    for (const f of clip.frames) for (let j = 0; j < n; j++) for (let k = 0; k < 3; k++) {
-      const v = f[3 * j + k] / 1000; if (v < low[k]) low[k] = v; if (v > high[k]) high[k] = v;
-    }
-    const mid = low.map((v, k) => (v + high[k]) / 2);
-    const span = Math.max(high[0] - low[0], high[1] - low[1], high[2] - low[2], 1.8) * 1.12;
-    function project(x, y, z) {
-      x -= mid[0]; y -= mid[1]; z -= mid[2];
-      const ca = Math.cos(azimuth), sa = Math.sin(azimuth), ce = Math.cos(elevation), se = Math.sin(elevation);
-      const right = ca * x - sa * z, toward = sa * x + ca * z, up = ce * y - se * toward;
-      const s = zoom * Math.min(canvas.width, canvas.height) / span;
-      return [canvas.width / 2 + s * right, canvas.height / 2 - s * up, ce * toward + se * y];
-    }
-    function draw() {
-      const f = clip.frames[Math.min(T - 1, Math.floor(frame))];
-      ctx.fillStyle = "#ffffff"; ctx.fillRect(0, 0, canvas.width, canvas.height);
-      ctx.strokeStyle = "#e2e2e2"; ctx.lineWidth = 1;
-      const step = span > 12 ? 2 : 0.5;
-      for (let x = Math.floor(low[0] / step) * step; x <= high[0] + step; x += step) {
-        line(project(x, 0, low[2] - 0.3), project(x, 0, high[2] + 0.3));
-      }
-      for (let z = Math.floor(low[2] / step) * step; z <= high[2] + step; z += step) {
-        line(project(low[0] - 0.3, 0, z), project(high[0] + 0.3, 0, z));
-      }
-      const seen = []; for (let j = 0; j < n; j++) seen.push(project(f[3 * j] / 1000, f[3 * j + 1] / 1000, f[3 * j + 2] / 1000));
-      const bones = clip.bones.slice().sort((a, b) => seen[a[0]][2] + seen[a[1]][2] - seen[b[0]][2] - seen[b[1]][2]);
-      ctx.lineCap = "round";
-      for (const [a, b, color] of bones) {
-        ctx.strokeStyle = color; ctx.lineWidth = color === "%(other)s" ? 1.5 : 4; line(seen[a], seen[b]);
-      }
-      if (clip.head) {
-        const a = clip.head[1], b = clip.head[0], p = k => (f[3 * b + k] + 0.25 * (f[3 * b + k] - f[3 * a + k])) / 1000;
-        const c = project(p(0), p(1), p(2));
-        ctx.strokeStyle = "%(torso)s"; ctx.lineWidth = 2; ctx.beginPath();
-        ctx.arc(c[0], c[1], 0.1 * zoom * Math.min(canvas.width, canvas.height) / span, 0, 7); ctx.stroke();
-      }
-      bar.value = Math.floor(frame);
-      label.textContent = (frame / clip.fps).toFixed(1) + " / " + (T / clip.fps).toFixed(1) + " s";
-    }
-    function line(a, b) { ctx.beginPath(); ctx.moveTo(a[0], a[1]); ctx.lineTo(b[0], b[1]); ctx.stroke(); }
-    function tick(now) {
-      if (playing) { frame = (frame + Math.min(0.2, (now - last) / 1000) * clip.fps) %% T; draw(); }
-      last = now; requestAnimationFrame(tick);
-    }
-    button.onclick = () => { playing = !playing; button.textContent = playing ? "Pause" : "Play"; };
-    bar.oninput = () => { playing = false; button.textContent = "Play"; frame = Number(bar.value); draw(); };
-    let held = null;
-    canvas.onpointerdown = e => { held = [e.clientX, e.clientY]; canvas.setPointerCapture(e.pointerId); };
-    canvas.onpointermove = e => {
-      if (!held) return;
-      azimuth -= (e.clientX - held[0]) * 0.01;
-      elevation = Math.max(-0.2, Math.min(1.5, elevation + (e.clientY - held[1]) * 0.01));
-      held = [e.clientX, e.clientY]; draw();
-    };
-    canvas.onpointerup = () => { held = null; };
-    draw(); requestAnimationFrame(t => { last = t; tick(t); });
-  }
-})();
+STATIC = Path(__file__).parent / "static"
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+_START = """
+const clips = JSON.parse(document.getElementById("clips").textContent);
+for (const stage of document.querySelectorAll(".stage")) MotionPlayer.add(stage, clips[Number(stage.dataset.clip)]);
 """
-_STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; color: #222; background: #f6f6f6; margin: 1.5rem; }
-main { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { background: #fff; border: 1px solid #ddd; border-radius: 6px; margin: 0; padding: .6rem; }
-figcaption { max-width: 340px; min-height: 2.8em; }
-canvas { width: 340px; height: 340px; display: block; touch-action: none; cursor: grab; }
-.bar { display: flex; gap: .5rem; align-items: center; } .bar input { flex: 1; } .bar span { font-size: 12px; color: #666; }
-.key b { font-weight: normal; margin-right: 1em; } .key i { display: inline-block; width: 1.4em; height: .35em; margin-right: .3em; vertical-align: middle; }
-"""
+
+
+def player_page(title: str, body: str, clips: list[dict], heading: bool = True) -> str:
+    """HTML with `<div class="stage" data-clip="0">` in it, and the clips that play there -> a page that needs no other file.
+
+    Args:
+        title (`str`): Of the page; escaped.
+        body (`str`): HTML.
+        clips (`list[dict]`): From [`player_clip`].
+        heading (`bool`, *optional*, defaults to `True`): Whether title and colour key stand above the body.
+    """
+    data = json.dumps(clips, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    player, style = ((STATIC / name).read_text(encoding="utf-8") for name in ("player.js", "player.css"))
+    head = f"<h1>{html.escape(title)}</h1>{key_html()}" if heading else ""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
+        f"<style>{style}</style></head><body><main>{head}{body}</main>"
+        f'<script type="application/json" id="clips">{data}</script><script>{player}{_START}</script></body></html>\n'
+    )
+
+
+def key_html() -> str:
+    """The colours of the body parts, as a line of HTML."""
+    spans = "".join(
+        f'<span><svg aria-hidden="true"><rect width="100%" height="100%" fill="{color}"/></svg>{name}</span>'
+        for name, color in color_key()
+    )
+    return f'<p class="key">{spans}</p>'
 
 
 def motion_html(
@@ -105,7 +60,7 @@ def motion_html(
     fps: "float | Sequence[float]" = 20.0,
     captions: "str | Sequence[str] | None" = None,
     title: str = "Motion",
-    azimuth: float = 35.0,
+    azimuth: float = VIEW_DEGREES,
 ) -> str:
     """One or several motions as a self-contained HTML page; see [`render_html`]."""
     if isinstance(motions, np.ndarray) and motions.ndim == 3:
@@ -119,34 +74,15 @@ def motion_html(
     for name, values in (("skeleton", skeletons), ("fps", rates), ("captions", texts)):
         if len(values) != len(motions):
             raise RenderingError(f"{len(motions)} motions but {len(values)} values of `{name}`; give one each.")
-    clips, figures = [], []
-    for index, (joints, of, rate, text) in enumerate(zip(motions, skeletons, rates, texts)):
-        joints, of = check_joints(joints, of)
-        torso = of.chains["torso"]
-        clips.append({
-            "id": f"motion{index}",
-            "fps": check_fps(rate),
-            "azimuth": float(np.radians(azimuth + first_heading(joints, of))),
-            "bones": bones_of(of),
-            "head": [torso[-1], torso[-2]] if len(torso) >= 3 else None,
-            "frames": np.round(joints * 1000).astype(int).reshape(len(joints), -1).tolist(),  # millimetres
-        })  # fmt: skip
-        figures.append(
-            f'<figure id="motion{index}"><canvas width="680" height="680"></canvas><div class="bar">'
-            f'<button type="button">Pause</button><input type="range" min="0" max="{len(joints) - 1}" value="0" '
-            f'aria-label="time"><span></span></div><figcaption>{html.escape(text)}</figcaption></figure>'
-        )
-    key = "".join(
-        f'<b><i style="background:{color}"></i>{part.replace("_", " ")}</b>' for part, color in PART_COLORS.items()
+    clips = [
+        player_clip(Moment(joints, get_skeleton(of), rate), azimuth)
+        for joints, of, rate in zip(motions, skeletons, rates)
+    ]
+    cards = "".join(
+        f'<li class="hit"><div class="stage" data-clip="{index}"></div><p class="caption">{html.escape(text)}</p></li>'
+        for index, text in enumerate(texts)
     )
-    data = json.dumps(clips, separators=(",", ":")).replace("<", "\\u003c")
-    script = _PLAYER % {"other": OTHER_COLOR, "torso": PART_COLORS["torso"]}
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p class="key">{key}</p>'
-        f'<main>{"".join(figures)}</main><script type="application/json" id="motions">{data}</script>'
-        f"<script>{script}</script></body></html>\n"
-    )
+    return player_page(title, f'<ol class="hits">{cards}</ol>', clips)
 
 
 def render_html(
@@ -157,11 +93,12 @@ def render_html(
     fps: "float | Sequence[float]" = 20.0,
     captions: "str | Sequence[str] | None" = None,
     title: str = "Motion",
-    azimuth: float = 35.0,
+    azimuth: float = VIEW_DEGREES,
 ) -> Path:
     """Writes an HTML page that plays one or several motions: play, pause, scrub, turn by dragging.
 
-    The page is one file: the motions are in it as JSON in millimetres and nothing is loaded from elsewhere.
+    The page is one file: the motions are in it as JSON in millimetres and nothing is loaded from elsewhere. Frames above
+    30 a second are left out.
 
     Args:
         motions (`np.ndarray` of shape `(T, J, 3)`, or a sequence of them): Metres, +Y up.

@@ -140,11 +140,12 @@ def _generated(name: str, captions) -> tuple[np.ndarray, Skeleton, float]:
 # For the browser
 
 
-def player_clip(moment: Moment) -> dict:
+def player_clip(moment: Moment, azimuth: float = VIEW_DEGREES) -> dict:
     """A moment -> what `static/player.js` plays: millimetres from where it begins, on the floor, as JSON can hold it.
 
     Args:
         moment ([`Moment`]): One or several persons.
+        azimuth (`float`, *optional*, defaults to 35): Degrees of the viewer from where the first person faces at first.
 
     Returns:
         `dict`: `frames` (T lists of 3 * J integers), `fps`, `bones` (parent, child, colour), `heads` (neck and head of
@@ -155,13 +156,14 @@ def player_clip(moment: Moment) -> dict:
     """
     fps = check_fps(moment.fps)
     every = max(1, int(round(fps / PLAYER_FPS)))
-    persons = np.asarray(moment.joints)[::every]
+    persons = np.asarray(moment.joints)
     persons = persons[:, None] if persons.ndim == 3 else persons
     if persons.ndim != 4:
         raise RenderingError(f"Joints must have the shape (T, J, 3) or (T, P, J, 3); these have {persons.shape}.")
     skeleton = get_skeleton(moment.skeleton)
     for person in range(persons.shape[1]):
         check_joints(persons[:, person], skeleton)
+    persons = persons[::every]
     count, torso = skeleton.num_joints, skeleton.chains["torso"]
     offsets = [person * count for person in range(persons.shape[1])]
     bones = [(a + offset, b + offset, color) for offset in offsets for a, b, color in bones_of(skeleton)]
@@ -175,7 +177,7 @@ def player_clip(moment: Moment) -> dict:
     return {
         "fps": fps / every,
         "start": round(float(moment.start), 3),
-        "azimuth": float(np.radians(VIEW_DEGREES + first_heading(persons[:, 0], skeleton))),
+        "azimuth": float(np.radians(azimuth + first_heading(persons[:, 0], skeleton))),
         "root": int(skeleton.pelvis),
         "bones": [[int(a), int(b), color] for a, b, color in bones],
         "heads": [[int(a), int(b)] for a, b in heads],

@@ -1,26 +1,17 @@
-"""Hits -> one HTML page on which they move beside their captions (paper, Fig. 5), as a file or in a notebook.
-
-The page is one file: player, style and motions (millimetres) are in it, and a content policy forbids it to load anything.
-"""
+"""Hits -> one HTML page on which they move beside their captions (paper, Fig. 5), as a file or in a notebook."""
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .rendering_base import RenderingError, check_suffix
-from .rendering_moments import Moment, MotionSource, color_key, player_clip
+from .rendering_html import player_page
+from .rendering_moments import Moment, MotionSource, player_clip
 from .skeletons_motionpatch import Skeleton, get_skeleton
 
 
-STATIC = Path(__file__).parent / "static"
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 _NOTEBOOK_HEIGHT = 560  # pixels: one row of hits with heading
-_START = """
-const clips = JSON.parse(document.getElementById("clips").textContent);
-for (const stage of document.querySelectorAll(".stage")) MotionPlayer.add(stage, clips[Number(stage.dataset.clip)]);
-"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +74,7 @@ def show_results(hits, motions=None, *, query=None, title: str = "Motion search"
         cards = "".join(_card(rank, hit, source, clips) for rank, hit in enumerate(group, 1))
         above = f"<h2>{html.escape(heading)}</h2>" if heading else ""
         sections.append(f'<section>{above}<ol class="hits">{cards or "<li>no hits</li>"}</ol></section>')
-    return HtmlView(_page(title, "".join(sections), clips))
+    return HtmlView(player_page(title, "".join(sections), clips))
 
 
 def render_results(
@@ -128,7 +119,7 @@ def show_motion(
     clip = player_clip(Moment(getattr(motion, "joints", motion), get_skeleton(skeleton), fps))
     text = f'<p class="caption">{html.escape(caption)}</p>' if caption else ""
     card = f'<ol class="hits"><li class="hit"><div class="stage" data-clip="0"></div>{text}</li></ol>'
-    return HtmlView(_page(caption or "Motion", card, [clip], heading=False), height=440)
+    return HtmlView(player_page(caption or "Motion", card, [clip], heading=False), height=440)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -169,28 +160,6 @@ def _card(rank: int, hit, source: MotionSource, clips: list[dict]) -> str:
     return (
         f'<li class="hit">{stage}<p class="caption"><span class="rank">{rank}</span>{caption}</p>'
         f'<p class="facts">{"".join(facts)}</p></li>'
-    )
-
-
-def key_html() -> str:
-    """The colours of the body parts, as a line of HTML."""
-    spans = "".join(
-        f'<span><svg aria-hidden="true"><rect width="100%" height="100%" fill="{color}"/></svg>{name}</span>'
-        for name, color in color_key()
-    )
-    return f'<p class="key">{spans}</p>'
-
-
-def _page(title: str, body: str, clips: list[dict], heading: bool = True) -> str:
-    data = json.dumps(clips, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    player, style = ((STATIC / name).read_text(encoding="utf-8") for name in ("player.js", "player.css"))
-    head = f"<h1>{html.escape(title)}</h1>{key_html()}" if heading else ""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>'
-        f"<style>{style}</style></head><body><main>{head}{body}</main>"
-        f'<script type="application/json" id="clips">{data}</script><script>{player}{_START}</script></body></html>\n'
     )
 
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from ..rendering_results import STATIC, key_html
+from ..rendering_html import STATIC, key_html
 from .app import DEFAULT_HITS, DemoApp, DemoError
 
 
