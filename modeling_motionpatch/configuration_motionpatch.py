@@ -9,13 +9,16 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto import CONFIG_MAPPING
 
 
-def _refuse_misspelled(config: PreTrainedConfig, kwargs: dict) -> None:
-    """transformers keeps unknown fields as attributes; one that nearly is a field of ours is a mistake, not an extra."""
-    fields = [name for name in type(config).__annotations__]
+def refuse_misspelled(owner, fields, kwargs: dict) -> None:
+    """transformers keeps unknown fields as attributes; one that nearly is a field of ours is a mistake, not an extra.
+
+    Raises:
+        ValueError: A name in `kwargs` resembles one of `fields`.
+    """
     for name in kwargs:
-        close = difflib.get_close_matches(name, fields, n=1, cutoff=0.85)
+        close = difflib.get_close_matches(name, list(fields), n=1, cutoff=0.85)
         if close and name not in PreTrainedConfig.__annotations__:
-            raise ValueError(f"Unknown field `{name}` of {type(config).__name__}; did you mean `{close[0]}`?")
+            raise ValueError(f"Unknown field `{name}` of {type(owner).__name__}; did you mean `{close[0]}`?")
 
 
 @strict
@@ -81,7 +84,7 @@ class MotionPatchMotionConfig(PreTrainedConfig):
     hidden_size: int | None = None
 
     def __post_init__(self, **kwargs):
-        _refuse_misspelled(self, kwargs)
+        refuse_misspelled(self, type(self).__annotations__, kwargs)
         self.architecture_kwargs = dict(self.architecture_kwargs or {})
         if self.hidden_size is None:
             self.hidden_size = self.architecture_kwargs.get("embed_dim") or _architecture_shape(self.architecture)[0]
@@ -215,7 +218,7 @@ class MotionPatchConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         if not type(self).__module__.startswith("transformers_modules"):
             kwargs.pop("custom_pipelines", None)  # the package has registered them itself; no remote code is needed
-        _refuse_misspelled(self, kwargs)
+        refuse_misspelled(self, type(self).__annotations__, kwargs)
         if self.motion_config is None:
             self.motion_config = MotionPatchMotionConfig()
         elif isinstance(self.motion_config, dict):
@@ -230,6 +233,13 @@ class MotionPatchConfig(PreTrainedConfig):
             if model_type not in CONFIG_MAPPING:
                 raise ValueError(f"`text_config` has model_type {model_type!r}, which transformers does not know.")
             self.text_config = CONFIG_MAPPING[model_type](**text_config)
+        if self.text_config.model_type == "clip":  # a whole CLIP: its text model alone
+            self.text_config = self.text_config.text_config
+        if not hasattr(self.text_config, "hidden_size") or getattr(self.text_config, "is_encoder_decoder", False):
+            raise ValueError(
+                f"`text_config` has model_type {self.text_config.model_type!r}, which is no text encoder alone (an encoder "
+                "and decoder, or several towers); DistilBERT, BERT, RoBERTa, MPNet or a CLIP text model would do."
+            )
         super().__post_init__(**kwargs)
 
     def validate_dual_encoder(self):

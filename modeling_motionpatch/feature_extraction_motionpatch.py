@@ -4,6 +4,7 @@ Every body part's chain of joints is interpolated to N points; N frames by N poi
 and z a Vision Transformer reads as red, green and blue (paper, Sec. 3.1). All parts together are one matrix product.
 """
 
+import inspect
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,6 +12,7 @@ import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
 from transformers.utils import logging
 
+from .configuration_motionpatch import refuse_misspelled
 from .geometry_motionpatch import (
     INTERPOLATIONS,
     MIN_FRAMES,
@@ -20,7 +22,9 @@ from .geometry_motionpatch import (
     check_fps,
     check_joints,
     resample_joints,
+    warn_of_size,
 )
+from .inputs_motionpatch import as_lists
 from .points_motionpatch import PointMap
 from .skeletons_motionpatch import BODY_PARTS, Skeleton, get_skeleton
 
@@ -95,7 +99,13 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         std=None,
         **kwargs,
     ):
+        refuse_misspelled(self, inspect.signature(MotionPatchFeatureExtractor.__init__).parameters, kwargs)
         super().__init__(**kwargs)
+        for name, value in (("patch_size", patch_size), ("max_frames", max_frames), ("num_persons", num_persons)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"`{name}` is {value!r}; it must be a whole number of at least 1.")
+        if reference_length is not None and not 0 < reference_length < float("inf"):
+            raise ValueError(f"`reference_length` is {reference_length!r}; it must be a length above 0 [m], or None.")
         for name, value, allowed in (
             ("normalization", normalization, ("point", "joint", "none")),
             ("interpolation", interpolation, INTERPOLATIONS),
@@ -107,9 +117,10 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
                 raise ValueError(f"`{name}` is {value!r}; it must be one of {allowed}.")
         if sorted(part_order) != sorted(BODY_PARTS):
             raise ValueError(f"`part_order` is {list(part_order)}; it must hold each of {list(BODY_PARTS)} once.")
-        if patch_size < 1 or max_frames < MIN_FRAMES or (input_kind == "patches" and max_frames % patch_size):
+        if max_frames < MIN_FRAMES or (input_kind == "patches" and max_frames % patch_size):
             raise ValueError(
-                f"`max_frames` is {max_frames} and `patch_size` {patch_size}; frames must be a multiple of the patch size."
+                f"`max_frames` is {max_frames} and `patch_size` {patch_size}; frames must be at least {MIN_FRAMES} and a "
+                f"multiple of the patch size, e.g. {max(1, max_frames // patch_size) * patch_size}."
             )
         if input_kind == "frames" and normalization == "point":
             normalization = "joint"  # without patches there are no points
@@ -234,8 +245,16 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         for index, (motion, of_skeleton, rate) in enumerate(zip(motions, skeletons, rates)):
             name = f"motion {index}" if len(motions) > 1 else "motion"
             joints = check_joints(motion, of_skeleton, self.num_persons, name)
+            if index == 0 and not self.reference_length:  # one speaks for all that are given together
+                warn_of_size(joints)
             if rate != self.fps:
+                given = len(joints)
                 joints = resample_joints(joints, rate, self.fps, self.resampling)
+                if len(joints) < MIN_FRAMES:
+                    raise MotionInputError(
+                        f"The {name} of {given} frames at {rate:g} fps is shorter than {MIN_FRAMES} frames at {self.fps:g} "
+                        "fps; give a longer one, or check `fps`."
+                    )
             if self.do_canonicalize:
                 scale = 1.0
                 if self.reference_length:
@@ -247,26 +266,9 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
 
     def _as_lists(self, motions, skeleton, fps):
         """One motion or many, with one skeleton and rate for all or one each -> three lists of the same length."""
-        ndim = 3 if self.num_persons == 1 else 4
-        if hasattr(motions, "joints") or (hasattr(motions, "ndim") and motions.ndim <= ndim):
-            motions = [motions]
-        elif isinstance(motions, (list, tuple)) and motions and np.isscalar(_first_scalar(motions, ndim)):
-            motions = [motions]  # one motion as nested lists of numbers
-        motions = list(motions)
-
-        def spread(value, name, default):
-            if isinstance(value, (list, tuple)):
-                if len(value) != len(motions):
-                    raise MotionInputError(
-                        f"{len(motions)} motions but {len(value)} values of `{name}`; give one each."
-                    )
-                return list(value)
-            return [getattr(motion, name, None) if value is None else value for motion in motions]
-
-        skeletons = [get_skeleton(s if s is not None else self.skeleton) for s in spread(skeleton, "skeleton", None)]
-        rates = [check_fps(self.fps if rate is None else rate) for rate in spread(fps, "fps", None)]
-        arrays = [_to_numpy(getattr(motion, "joints", motion)) for motion in motions]
-        return arrays, skeletons, rates
+        arrays, skeletons, rates = as_lists(motions, skeleton, fps, self.num_persons)
+        skeletons = [get_skeleton(self.skeleton if each is None else each) for each in skeletons]
+        return arrays, skeletons, [check_fps(self.fps if rate is None else rate) for rate in rates]
 
     def _check_own(self, skeleton: Skeleton) -> None:
         own = get_skeleton(self.skeleton)
@@ -449,23 +451,6 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
 
 def _copy_beginning(clip: np.ndarray, out: np.ndarray) -> None:
     out[...] = clip[..., : out.shape[-2], :]
-
-
-def _first_scalar(nested, depth: int):
-    """The element `depth` levels down the first entries, or the list where the nesting ends earlier."""
-    for _ in range(depth):
-        if not isinstance(nested, (list, tuple)) or not len(nested):
-            return nested
-        nested = nested[0]
-    return nested
-
-
-def _to_numpy(motion):
-    """Torch tensors of any device or dtype -> numpy, without importing torch."""
-    if hasattr(motion, "detach"):
-        motion = motion.detach().cpu()
-        motion = (motion.float() if motion.is_floating_point() else motion).numpy()
-    return motion
 
 
 __all__ = ["MotionPatchFeatureExtractor"]

@@ -5,16 +5,23 @@ Pure functions of numpy arrays. T frames, J joints, N points a body part.
 
 import functools
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
+from transformers.utils import logging
 
-from .skeletons_motionpatch import Skeleton, lateral_axis
+from .skeletons_motionpatch import Skeleton, lateral_axis, lateral_of_pose
 
+
+logger = logging.get_logger(__name__)
 
 MIN_FRAMES = 2  # a single pose is no motion
 BONE_FRAMES = 8  # bones keep their lengths, so a few frames tell them
 SHORTEST_BONE = 1e-9  # [m]
+FARTHEST = 1e17  # [m]; float32 squares of what is farther away overflow
+SMALLEST_BODY, LARGEST_BODY = 0.1, 10.0  # [m]; centimetres make 170 of a person, and inches 67
 MIN_LEVEL = 0.3  # sine: hips and shoulders steeper than about 70 degrees do not tell which way a person faces
 
 
@@ -39,13 +46,21 @@ def check_joints(joints, skeleton: Skeleton, num_persons: int = 1, name: str = "
             positions (the message says in which frames).
     """
     try:
+        if isinstance(joints, np.ma.MaskedArray):  # what is masked is missing
+            joints = joints.astype(np.float32).filled(np.nan)
         array = np.asarray(joints)
         if array.dtype == object or array.dtype.kind not in "fiu":
             raise TypeError(f"dtype {array.dtype}")
-        array = array.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
+        remedy = "give joint positions of shape (T, J, 3) in metres"
+        if isinstance(joints, (str, bytes, os.PathLike)):
+            remedy = "read motion files with `load_motion`"
+        elif isinstance(joints, Mapping):
+            remedy = f"pass its joints alone (keys: {', '.join(map(str, list(joints)[:8]))})"
         raise MotionInputError(
-            f"The {name} is no numeric array ({error}); give joint positions of shape (T, J, 3) in metres."
+            f"The {name} is no numeric array but {type(joints).__name__} ({error}); {remedy}."
         ) from None
     expected = "(T, J, 3)" if num_persons == 1 else f"(T, {num_persons}, J, 3)"
     num_joints = skeleton.num_joints
@@ -74,15 +89,34 @@ def check_joints(joints, skeleton: Skeleton, num_persons: int = 1, name: str = "
         )
     flat = array.reshape(-1)
     with np.errstate(all="ignore"):
-        finite = np.isfinite(np.dot(flat, flat))  # one fast pass; huge finite positions may overflow, so look closer
-    if not finite and not (each := np.isfinite(array).reshape(array.shape[0], -1).all(axis=1)).all():
-        bad = np.flatnonzero(~each)
+        finite = np.isfinite(np.dot(flat, flat))  # one fast pass tells whether to look closer
+    if not finite and (bad := _unusable_frames(array)).size:
         listed = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
         raise MotionInputError(
-            f"The {name} holds NaN or infinite positions in {len(bad)} of {array.shape[0]} frames ({listed}); "
-            "cut these frames out or fill them before."
+            f"The {name} holds NaN, infinite or absurdly large positions in {len(bad)} of {array.shape[0]} frames "
+            f"({listed}); cut these frames out or fill them before."
         )
     return array
+
+
+def _unusable_frames(array: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.flatnonzero(~(np.abs(array) < FARTHEST).reshape(len(array), -1).all(axis=1))
+
+
+def warn_of_size(joints: np.ndarray) -> None:
+    """Warns where a body `(T, ..., J, 3)` cannot be in metres, by its extent in the first frame; costs microseconds."""
+    pose = joints[0]
+    while pose.ndim > 2:
+        pose = pose[0]
+    extent = float((pose.max(axis=0) - pose.min(axis=0)).max())
+    if SMALLEST_BODY <= extent <= LARGEST_BODY:
+        return
+    about = f"about {10.0 ** round(math.log10(extent)):g} m across" if extent > 0 else "all in one place"
+    logger.warning_once(
+        f"The joints of a motion are {about} in its first frame, but positions must be in metres: divide centimetres by "
+        "100, millimetres by 1000; `reference_length` brings every person to one size."
+    )
 
 
 def check_fps(fps) -> float:
@@ -92,7 +126,7 @@ def check_fps(fps) -> float:
         MotionInputError: Not a finite number above zero.
     """
     try:
-        value = float(fps)
+        value = float("nan") if isinstance(fps, (bool, np.bool_)) else float(fps)
     except (TypeError, ValueError):
         value = float("nan")
     if not (np.isfinite(value) and value > 0):
@@ -145,8 +179,8 @@ def facing_rotation(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
     A person who lies on the side has no facing direction in that frame; the first frame that has one decides then.
     """
-    x, up, z = lateral_axis(joints[:1], skeleton)[0].tolist()  # points to the person's left; the first frame nearly
-    forward_x, forward_z = -z, x  # always tells, and plain numbers are faster than arrays of one
+    x, up, z = lateral_of_pose(joints[0].tolist(), skeleton)  # points to the person's left
+    forward_x, forward_z = -z, x  # the first frame nearly always tells
     length = math.hypot(x, z)
     if length <= MIN_LEVEL * math.hypot(length, up):
         left = lateral_axis(joints, skeleton)  # (T, 3)
@@ -199,7 +233,12 @@ def body_length(joints: np.ndarray, skeleton: Skeleton) -> float:
             lengths.append(bone_lengths(joints, chain).sum())
     if len(lengths) < 3:
         raise MotionInputError(f"Skeleton {skeleton.name!r} lacks torso or legs, so its size is undefined.")
-    return float(lengths[0] + (lengths[1] + lengths[2]) / 2)
+    length = float(lengths[0] + (lengths[1] + lengths[2]) / 2)
+    if not length > 0:
+        raise MotionInputError(
+            "All joints of torso and legs lie in one place, so the size of the person is undefined."
+        )
+    return length
 
 
 def bone_lengths(joints: np.ndarray, chain: Sequence[int]) -> np.ndarray:
@@ -258,60 +297,62 @@ def points_matrix(
     """
     layout = _layout(skeleton, num_points, tuple(part_order))
     if interpolation != "arc_length":
-        weights = np.zeros((1, *layout.columns.shape), dtype=np.float32)
-        for index, count in enumerate(layout.counts):
-            if count:
-                weights[0, index, :, :count] = chain_weights(count, num_points, interpolation)
-        return layout.matrices(weights)[0]
+        blocks = np.zeros((len(layout.chains), layout.num_joints, num_points), dtype=np.float32)
+        for block, chain in zip(blocks, layout.chains):
+            if chain:
+                block[list(chain)] = chain_weights(len(chain), num_points, interpolation).T
+        return _side_by_side(blocks)
     many = isinstance(channels, list)
-    lengths = np.stack([layout.lengths(motion) for motion in (channels if many else [channels])])
-    lengths = lengths.reshape(-1, *layout.is_bone.shape) + layout.is_bone  # (B, parts, K - 1)
+    lengths = layout.lengths(channels if many else [channels]) + layout.is_bone  # (B, parts, K - 1) [m]
     ends = lengths.cumsum(axis=-1)
-    along = layout.fractions * ends[..., -1:]  # (B, parts, N) [m]
-    passed = (along[..., None] - (ends - lengths)[:, :, None]) / (lengths + layout.no_bone)[:, :, None]
-    passed = np.minimum(np.maximum(passed, 0), 1)  # (B, parts, N, K - 1): share of each bone before a point
-    weights = np.empty((*along.shape, layout.most), dtype=np.float32)
-    weights[..., 0] = 1
-    weights[..., 1:] = passed
-    weights[..., :-1] -= passed
-    matrices = layout.matrices(weights)
+    divisor = lengths + layout.no_bone
+    # Share of each bone before a point, (B, parts, K - 1, N): (fraction * whole length - start of the bone) / its length.
+    passed = (ends[..., -1:] / divisor)[..., None] * layout.fractions
+    passed -= ((ends - lengths) / divisor)[..., None]
+    np.minimum(np.maximum(passed, 0, out=passed), 1, out=passed)
+    # A point lies at the chain's first joint, plus its share of the way along each bone.
+    blocks = layout.first + layout.bones @ passed.astype(np.float32)  # (B, parts, J, N)
+    matrices = _side_by_side(blocks)
     return matrices if many else matrices[0]
 
 
+def _side_by_side(blocks: np.ndarray) -> np.ndarray:
+    """(..., parts, J, N) -> (..., J, parts * N)."""
+    *batch, parts, num_joints, num_points = blocks.shape
+    return blocks.swapaxes(-3, -2).reshape(*batch, num_joints, parts * num_points)
+
+
 class _Layout:
-    """Chains of all parts, filled up to K joints with bones of length zero, as index arrays."""
+    """Chains of all parts as index arrays and matrices, filled up to K joints with bones of length zero."""
 
     def __init__(self, skeleton: Skeleton, num_points: int, part_order: tuple[str, ...]):
-        chains = [list(skeleton.chains[part]) for part in part_order]
+        self.chains = [skeleton.chains[part] for part in part_order]
         self.num_joints = skeleton.num_joints
-        self.counts = [len(chain) for chain in chains]
-        self.most = max(2, *self.counts)
-        filled = np.array([(chain + [0] * self.most)[: self.most] for chain in chains])
-        for row, count in enumerate(self.counts):
-            filled[row, count:] = filled[row, max(count - 1, 0)]
+        counts = np.array([len(chain) for chain in self.chains])[:, None]
+        most = max(2, counts.max())
+        filled = np.array([[*chain, *(chain or (0,))[-1:] * most][:most] for chain in self.chains])  # (parts, K)
         self.fathers, self.children = filled[:, :-1].ravel(), filled[:, 1:].ravel()
-        counts = np.array(self.counts)[:, None]
-        real = np.arange(1, self.most) < counts
+        real = np.arange(1, most) < counts
         self.is_bone = SHORTEST_BONE * real  # keeps bones of length zero increasing
         self.no_bone = 1.0 - real  # a divisor for what is no bone
         self.fractions = np.linspace(0.0, 1.0, num_points)
-        # Weights of joints that a chain does not have go to a row of their own, which is cut off.
-        target = np.where(np.arange(self.most) < counts, filled, self.num_joints)  # (parts, K)
-        points = np.arange(len(chains) * num_points).reshape(len(chains), num_points, 1)
-        self.columns = target[:, None] * points.size + points  # (parts, N, K) into the flat (J + 1, parts * N)
+        each = np.eye(self.num_joints, dtype=np.float32)[filled]  # (parts, K, J)
+        self.first = (each[:, :1] * (counts > 0)[..., None]).swapaxes(1, 2)  # (parts, J, 1)
+        self.bones = np.ascontiguousarray(
+            (each[:, 1:] - each[:, :-1]).swapaxes(1, 2)
+        )  # (parts, J, K - 1): child - father
 
-    def lengths(self, channels: np.ndarray) -> np.ndarray:
-        """Positions (3, T, J) -> mean length [m] of each bone, `(parts * (K - 1),)`, over a few frames."""
-        frames = channels[:, :: max(1, channels.shape[1] // BONE_FRAMES)]
-        bones = frames[..., self.children] - frames[..., self.fathers]  # (3, F, parts * (K - 1))
-        return np.sqrt(np.einsum("cfb,cfb->fb", bones, bones)).mean(axis=0, dtype=np.float64)
-
-    def matrices(self, weights: np.ndarray) -> np.ndarray:
-        """Weights (B, parts, N, K) -> (B, J, parts * N)."""
-        size = weights.shape[1] * weights.shape[2]
-        matrices = np.zeros((len(weights), (self.num_joints + 1) * size), dtype=np.float32)
-        matrices[:, self.columns] = weights
-        return matrices.reshape(len(weights), -1, size)[:, :-1]
+    def lengths(self, motions: "list[np.ndarray]") -> np.ndarray:
+        """Positions (3, T, J) of B motions -> mean length [m] of each bone, `(B, parts, K - 1)`, over a few frames each."""
+        few = [motion[:, :: max(1, motion.shape[1] // BONE_FRAMES)] for motion in motions]
+        frames = few[0] if len(few) == 1 else np.concatenate(few, axis=1)  # (3, F, J), all motions at once
+        bones = frames.take(self.children, axis=-1)
+        bones -= frames.take(self.fathers, axis=-1)  # (3, F, parts * (K - 1))
+        bones *= bones
+        lengths = np.sqrt(np.add.reduce(bones, axis=0))
+        counts = [each.shape[1] for each in few]
+        sums = np.add.reduceat(lengths, [0, *accumulate(counts[:-1])], axis=0, dtype=np.float64)
+        return (sums / np.array(counts)[:, None]).reshape(-1, *self.is_bone.shape)
 
 
 _layout = functools.lru_cache(maxsize=256)(_Layout)

@@ -47,6 +47,20 @@ def _intact(name: str):
         raise ValueError(f"{name!r} is no intact file of weights ({error}).") from error
 
 
+class IntactLoading:
+    """`from_pretrained` that names the folder or repository whose safetensors file is corrupt."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except SafetensorError as error:
+            raise ValueError(
+                f"The weights of {str(pretrained_model_name_or_path)!r} are no intact safetensors file ({error}). Download "
+                "or save them again."
+            ) from error
+
+
 def read_state_dict(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """A file of weights -> its tensors, without running anything in it.
 

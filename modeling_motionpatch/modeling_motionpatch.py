@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .configuration_motionpatch import MotionPatchConfig
-from .loading_motionpatch import load_motion_tower, load_text_tower
+from .loading_motionpatch import IntactLoading, load_motion_tower, load_text_tower
 from .loss_motionpatch import contrastive_loss
 from .motion_tower_motionpatch import MOTION_INPUTS, MotionPatchMotionModel, build_vit, refuse_unread_inputs
 
@@ -123,7 +123,7 @@ def pool_text(hidden: torch.Tensor, attention_mask: torch.Tensor | None, pooling
 # Models
 
 
-class MotionPatchPreTrainedModel(PreTrainedModel):
+class MotionPatchPreTrainedModel(IntactLoading, PreTrainedModel):
     """Weights, loading and saving, common to the dual encoder and its single towers."""
 
     config: MotionPatchConfig

@@ -15,6 +15,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils import can_return_tuple
 
 from .configuration_motionpatch import MotionPatchMotionConfig
+from .loading_motionpatch import IntactLoading
 
 
 MOTION_INPUTS = ("motion_values", "motion_attention_mask")
@@ -108,7 +109,7 @@ class MotionPatchLayer(GradientCheckpointingLayer):
         return hidden, weights[0] if len(weights) == 1 else torch.cat(weights, dim=1)
 
 
-class MotionPatchMotionModel(PreTrainedModel):
+class MotionPatchMotionModel(IntactLoading, PreTrainedModel):
     """The motion tower: a ViT over motion patches, with masked patches neither attended to nor pooled.
 
     The ViT's layers are timm's, so that its pretrained weights fit; the way through them is ours, since timm's own
@@ -123,6 +124,7 @@ class MotionPatchMotionModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["Block"]
+    _keys_to_ignore_on_load_unexpected = [r"^text_model\.", r"^(text|motion)_projection\.", r"^logit_scale$"]
     accepts_loss_kwargs = False  # `Trainer` divides the loss by the accumulation steps itself
 
     def __init__(self, config: MotionPatchMotionConfig):

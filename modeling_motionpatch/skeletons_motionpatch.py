@@ -342,9 +342,36 @@ def limb_root(pose: Sequence[Sequence[float]], chain: Sequence[int]) -> int:
     """
     if len(chain) < 3:
         return chain[-1]
-    lengths = [math.dist(pose[one], pose[other]) for one, other in zip(chain[1:], chain[2:])]
-    longest = max(lengths)
-    return next((joint for joint, length in zip(chain[1:], lengths) if length >= LONG_BONE * longest), chain[1])
+    points = [pose[joint] for joint in chain[1:]]
+    lengths = list(map(math.dist, points, points[1:]))
+    least = LONG_BONE * max(lengths)
+    for joint, length in zip(chain[1:], lengths):
+        if length >= least:
+            return joint
+    return chain[1]  # NaN
+
+
+def _limb_roots(pose: Sequence[Sequence[float]], skeleton: Skeleton) -> list[tuple[int, int]]:
+    """(left, right) hips, then shoulders, of a pose `(J, 3)`; pairs that the skeleton has."""
+    pairs = []
+    for left, right in (("left_leg", "right_leg"), ("left_arm", "right_arm")):
+        left, right = skeleton.chains[left], skeleton.chains[right]
+        if left and right:
+            pairs.append((limb_root(pose, left), limb_root(pose, right)))
+    if not pairs:
+        raise SkeletonError(
+            f"Skeleton {skeleton.name!r} has no pair of arms or legs, so the direction it faces is undefined."
+        )
+    return pairs
+
+
+def lateral_of_pose(pose: Sequence[Sequence[float]], skeleton: Skeleton) -> list[float]:
+    """[`lateral_axis`] of one pose `(J, 3)`; in plain numbers, since numpy takes longer over so few."""
+    x = y = z = 0.0
+    for left, right in _limb_roots(pose, skeleton):
+        (left_x, left_y, left_z), (right_x, right_y, right_z) = pose[left], pose[right]
+        x, y, z = x + left_x - right_x, y + left_y - right_y, z + left_z - right_z
+    return [x, y, z]
 
 
 def lateral_axis(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -357,16 +384,5 @@ def lateral_axis(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     Raises:
         SkeletonError: The skeleton has no pair of limbs, so the facing direction is undefined.
     """
-    axis = np.zeros((joints.shape[0], 3), dtype=joints.dtype)
-    found = False
-    pose = joints[0].tolist()  # plain numbers: numpy takes longer over so few
-    for limb in ("leg", "arm"):
-        left, right = skeleton.chains[f"left_{limb}"], skeleton.chains[f"right_{limb}"]
-        if left and right:
-            axis += joints[:, limb_root(pose, left)] - joints[:, limb_root(pose, right)]
-            found = True
-    if not found:
-        raise SkeletonError(
-            f"Skeleton {skeleton.name!r} has no pair of arms or legs, so the direction it faces is undefined."
-        )
-    return axis
+    pairs = _limb_roots(joints[0].tolist(), skeleton)
+    return sum(joints[:, left] - joints[:, right] for left, right in pairs)

@@ -8,7 +8,14 @@ import pytest
 import torch
 from conftest import GOLDEN, SHARED, needs_shared, random_motion
 
-from modeling_motionpatch import BODY_PARTS, MotionInputError, MotionPatchFeatureExtractor, Skeleton, get_skeleton
+from modeling_motionpatch import (
+    BODY_PARTS,
+    MotionInputError,
+    MotionPatchFeatureExtractor,
+    Skeleton,
+    geometry_motionpatch,
+    get_skeleton,
+)
 from modeling_motionpatch.geometry_motionpatch import canonicalize_joints, chain_weights, resample_joints
 
 
@@ -246,6 +253,22 @@ BAD = {
     "skeleton": (random_motion(40), {"skeleton": "smpl23"}, "Unknown skeleton"),
     "counts": ([random_motion(40)], {"fps": [20, 20]}, "1 motions but 2"),
     "none": ([], {}, "No motion"),
+    "nothing": (None, {}, "NoneType"),
+    "a path": ("walk.bvh", {}, "load_motion"),
+    "a row of a data set": ({"motion": random_motion(40), "fps": 20}, {}, "joints alone .keys: motion, fps"),
+    "booleans": (random_motion(40) > 0, {}, "dtype bool"),
+    "two axes a joint": (random_motion(40)[..., :2], {}, "x, y and z"),
+    "huge": (random_motion(40).astype(float) * 1e30, {}, "absurdly large positions in 40 of 40"),
+    "huge beyond float32": (random_motion(40).astype(float) * 1e200, {}, "absurdly large positions in 40 of 40"),
+    "masked": (
+        np.ma.masked_array(random_motion(40), np.arange(40 * 66).reshape(40, 22, 3) == 66),
+        {},
+        r"frames \(1\)",
+    ),
+    "one of many": ([random_motion(40), np.full((40, 22, 3), np.nan)], {}, "motion 1 holds NaN"),
+    "two persons": (np.stack([random_motion(40)] * 2, axis=1), {}, "num_persons=2"),
+    "too short at this rate": (random_motion(3), {"fps": 200}, "3 frames at 200 fps is shorter than 2 frames"),
+    "fps true": (random_motion(40), {"fps": True}, "fps"),
 }
 
 
@@ -257,8 +280,45 @@ def test_bad_motions_are_refused(case):
 
 
 @pytest.mark.parametrize(
+    "factor,about", [(1.0, None), (100.0, "about 100 m across"), (1000.0, "about 1000 m"), (0.0, "one place")]
+)
+def test_other_units_are_noticed(factor, about, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(geometry_motionpatch.logger, "warning_once", warnings.append)
+    motion = random_motion(40) * factor
+    MotionPatchFeatureExtractor(normalization="none")(motion)
+    MotionPatchFeatureExtractor(normalization="none", num_persons=2)(np.stack([motion, motion + 20], axis=1))
+    assert [about in warning for warning in warnings] == ([True, True] if about else [])
+    if factor:  # a size of its own is what `reference_length` is for
+        MotionPatchFeatureExtractor(normalization="none", reference_length=1.4)(motion)
+        assert len(warnings) == (2 if about else 0)
+    else:
+        with pytest.raises(MotionInputError, match="one place"):
+            MotionPatchFeatureExtractor(normalization="none", reference_length=1.4)(motion)
+
+
+def test_one_at_a_time_and_all_together_agree():
+    motions = [random_motion(length, 25, seed=length) for length in (2, 3, 9, 40, 300)]
+    extractor = MotionPatchFeatureExtractor(skeleton="ntu25").fit(motions)
+    together = extractor(motions)["motion_values"]
+    alone = np.concatenate([extractor(motion)["motion_values"] for motion in motions])
+    np.testing.assert_allclose(together, alone, atol=1e-6 * np.abs(alone).max())
+
+
+def test_rates_and_skeletons_as_columns():
+    motions = [random_motion(40), random_motion(40, 21)]
+    extractor = MotionPatchFeatureExtractor(normalization="none")
+    expected = extractor(motions, skeleton=["smpl22", "kit21"], fps=[20.0, 12.5])["motion_values"]
+    for rates in (np.array([20.0, 12.5]), torch.tensor([20.0, 12.5])):
+        found = extractor(motions, skeleton=np.array(["smpl22", "kit21"]), fps=rates)["motion_values"]
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
     "kwargs",
     [
+        {"patch_size": 16.0}, {"patch_size": 0}, {"num_persons": 0}, {"num_persons": True}, {"reference_length": 0},
+        {"reference_length": -1.0}, {"patchsize": 8}, {"normalisation": "joint"},
         {"normalization": "points"}, {"interpolation": "cubic"}, {"padding": "max"}, {"patch_size": 15},
         {"max_frames": 100}, {"part_order": ["torso"]}, {"mean": np.zeros((80, 3))},
         {"mean": np.zeros((22, 3)), "std": np.ones((22, 3))}, {"mean": np.full((80, 3), np.nan), "std": np.ones((80, 3))},

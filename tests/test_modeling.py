@@ -225,6 +225,11 @@ def test_other_text_towers(text, pooling, tmp_path):
     assert type(model.text_model).__name__ == type(AutoModel.from_config(model.config.text_config)).__name__
 
 
+def test_a_whole_clip_gives_its_text_model():
+    config = MotionPatchConfig(text_config={"model_type": "clip", "text_config": {"hidden_size": 32}})
+    assert config.text_config.model_type == "clip_text_model" and config.text_config.hidden_size == 32
+
+
 def test_clips_eos_pooling_is_clips_own():
     config = CLIPTextConfig(
         vocab_size=200,
@@ -271,7 +276,7 @@ def test_save_and_load(tmp_path, tiny_model):
 
 def test_single_towers_load_without_complaint(tmp_path, tiny_model, caplog):
     tiny_model.save_pretrained(tmp_path)
-    for tower in (MotionPatchTextModelWithProjection, MotionPatchMotionModelWithProjection):
+    for tower in (MotionPatchTextModelWithProjection, MotionPatchMotionModelWithProjection, MotionPatchMotionModel):
         _, info = tower.from_pretrained(tmp_path, output_loading_info=True)
         assert not info["missing_keys"] and not info["unexpected_keys"]
 
@@ -309,8 +314,9 @@ def test_corrupt_and_foreign_checkpoints(tmp_path, tiny_model):
     tiny_model.save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(Exception, match="(?i)header|incomplete|deserializ|safetensors|metadata"):
-        MotionPatchModel.from_pretrained(tmp_path)
+    for load in (MotionPatchModel, MotionPatchMotionModel, AutoModel):
+        with pytest.raises(ValueError, match=f"(?s){tmp_path.name}.*no intact safetensors file.*save them again"):
+            load.from_pretrained(tmp_path)
     from transformers import BertConfig, BertModel
 
     bert = BertModel(
@@ -407,6 +413,8 @@ def test_bad_inputs_are_refused(tiny_model):
         ({"motion": {"input_kind": "frames"}}, "num_joints"), ({"text_pooling": "last"}, "text_pooling"),
         ({"projection_dim": 0}, "projection_dim"), ({"num_persons": 0}, "num_persons"),
         ({"projection_dropout": 1.5}, "dropout"), ({"text_config": {"model_type": "nobert"}}, "nobert"),
+        ({"text_config": {"model_type": "t5"}}, "'t5', which is no text encoder"),
+        ({"text_config": {"model_type": "siglip"}}, "'siglip', which is no text encoder"),
         ({"projecton_dim": 8}, "projection_dim"), ({"motion": {"patchsize": 8}}, "patch_size"),
     ],
 )  # fmt: skip

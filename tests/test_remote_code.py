@@ -73,6 +73,7 @@ import json, sys, time
 import timm, transformers
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor, FeatureExtractionMixin
 from transformers import PreTrainedModel, ProcessorMixin
+import transformers.modeling_layers  # what any model of transformers imports
 def top(): return {name.split(".")[0] for name in sys.modules}
 before, start = top(), time.process_time()
 import modeling_motionpatch
