@@ -43,6 +43,7 @@ _GRID = "#dddddd"
 _TRAIL = "#c9a0dc"
 _SUPERSAMPLING = 2  # pictures are drawn twice as large and reduced, which smooths the lines
 _FOLLOW_METRES = 3.0  # ways longer than this are filmed by a camera that goes along
+_LINE_HEIGHT = 20  # pixels of a line of text above a strip
 _GIF_TICK = 10  # ms; what GIF times are multiples of
 
 
@@ -88,8 +89,8 @@ class _Canvas:
         r = radius * _SUPERSAMPLING
         self.draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
 
-    def text(self, xy, text, color="#333333") -> None:
-        """Text that is broken into lines where the picture ends."""
+    def text(self, xy, text, color="#333333") -> float:
+        """Text that is broken into lines where the picture ends; returns the width of its last line in pixels."""
         from PIL import ImageFont
 
         font = ImageFont.load_default(size=11 * _SUPERSAMPLING)
@@ -101,6 +102,7 @@ class _Canvas:
             else:
                 lines.append(word)
         self.draw.text((xy[0] * _SUPERSAMPLING, xy[1] * _SUPERSAMPLING), "\n".join(lines), fill=color, font=font)
+        return font.getlength(lines[-1]) / _SUPERSAMPLING
 
     def finish(self):
         return self.image.reduce(_SUPERSAMPLING)
@@ -156,6 +158,7 @@ def render_strip(
     elevation: float = 12.0,
     title: str | None = None,
     fps: float | None = None,
+    key: bool = False,
 ) -> Path:
     """Draws frames of a motion side by side.
 
@@ -173,6 +176,8 @@ def render_strip(
             above the floor.
         title (`str`, *optional*): A line above, such as the caption.
         fps (`float`, *optional*): Writes seconds instead of frame numbers below.
+        key (`bool`, *optional*, defaults to `False`): Writes the names of the body parts that the skeleton has above, each
+            in its colour.
 
     Returns:
         `Path`: The file.
@@ -198,7 +203,8 @@ def render_strip(
     low, high = points[:, :2].min(0), points[:, :2].max(0)
     high[1] += 0.15
     width = int(np.ceil(height * (high[0] - low[0]) / (high[1] - low[1]))) + 8
-    head = 20 if title else 0
+    rows = bool(title) + key
+    head = _LINE_HEIGHT * rows
     sheet = Image.new("RGB", (width * len(frames), height + head), BACKGROUND)
     for column, frame in enumerate(frames):
         canvas = _Canvas((width, height), low, high, margin=0.03)
@@ -213,9 +219,13 @@ def render_strip(
         _draw_head(canvas, centred[frame], view, skeleton)
         canvas.text((4, height - 16), f"{frame / fps:.1f} s" if fps else str(frame), "#888888")
         sheet.paste(canvas.finish(), (column * width, head))
-    if title:
+    if rows:
         label = _Canvas((width * len(frames), head), (0, 0), (1, 1))
-        label.text((4, 3), title)
+        if title:
+            label.text((4, 3), title)
+        left = 4.0
+        for part in [part for part in BODY_PARTS if key and skeleton.chains[part]]:
+            left += label.text((left, head - _LINE_HEIGHT + 3), part.replace("_", " "), PART_COLORS[part]) + 14
         sheet.paste(label.finish(), (0, 0))
     sheet.save(path)
     return path

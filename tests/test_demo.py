@@ -4,6 +4,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -234,6 +235,15 @@ def test_a_client_that_goes_away_does_no_harm(server):
     assert ask(server, "info")[0] == 200
 
 
+def test_many_visitors_at_once_are_all_answered(server):
+    """More than the connections served at a time, and than those that a server queues by default."""
+    with ThreadPoolExecutor(48) as pool:
+        answers = list(
+            pool.map(lambda number: ask(server, "/text", {"text": f"a person walks {number}"})[0], range(48))
+        )
+    assert answers == [200] * 48
+
+
 def test_errors_of_our_own_are_not_shown(server, app, monkeypatch, caplog):
     monkeypatch.setattr(app, "search_text", lambda *_: 1 / 0)
     status, answer, _ = ask(server, "text", {"text": "a"})
@@ -285,5 +295,7 @@ def test_a_visitor_types_searches_uploads_and_sees(server, app, walk, tmp_path):
         )
         loaded = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
         assert loaded and all(name.startswith(server.url) for name in loaded)
+        wide = "document.getElementById('title').textContent = 'x'.repeat(400); "
+        assert browser.run(wide + "return document.documentElement.scrollWidth <= innerWidth")  # a long name is broken
         complaints = [line for line in browser.errors() if "400 (Bad Request)" not in line]
         assert complaints == []

@@ -173,6 +173,8 @@ def test_the_page_moves_in_a_browser_without_a_server(tmp_path, hits):
         stopped = browser.run("return document.querySelector('canvas').toDataURL()")
         browser.wait_until("document.querySelector('.play').getAttribute('aria-label') == 'play'")
         assert browser.run("return document.querySelector('canvas').toDataURL()") == stopped
+        browser.type("canvas", "\ue012")  # arrow to the left: turned without a mouse
+        assert browser.run("return document.querySelector('canvas').toDataURL()") != stopped
         assert browser.errors() == []
 
 

@@ -143,7 +143,7 @@ def skeleton(
 
         target = Path(output).expanduser()
         target.parent.mkdir(parents=True, exist_ok=True)
-        render_strip(motion.joints, found, target, POSES, height=360, title=_legend(parts), fps=motion.fps)
+        render_strip(motion.joints, found, target, POSES, height=360, fps=motion.fps, key=True)
     if as_json:
         values = {
             "skeleton": found.name,
@@ -167,7 +167,3 @@ def skeleton(
     if output is not None:
         lines.append(f"drawn: {target}")
     common.emit("\n".join(lines))
-
-
-def _legend(parts: dict) -> str:
-    return "  ".join(part.replace("_", " ") for part, names in parts.items() if names)

@@ -14,7 +14,12 @@ MOMENT_COLOR = "#2e86de"
 
 
 def draw_curve(
-    path: Path, times: Sequence[float], scores: Sequence[float], moments: Sequence[dict], title: str
+    path: Path,
+    times: Sequence[float],
+    scores: Sequence[float],
+    moments: Sequence[dict],
+    duration: float,
+    title: str,
 ) -> None:
     """The similarity of each window of a take to a text, over time [s], with the moments that were found shaded.
 
@@ -23,6 +28,7 @@ def draw_curve(
         times (`Sequence[float]`): Middle of each window [s].
         scores (`Sequence[float]`): Cosine similarity of each.
         moments (`Sequence[dict]`): With `start` and `end` [s], best first.
+        duration (`float`): Of the take [s].
         title (`str`): The text.
 
     Raises:
@@ -48,7 +54,7 @@ def draw_curve(
     axes.set_xlabel("time [s]")
     axes.set_ylabel("cosine similarity")
     axes.set_title(title.replace("$", r"\$"), fontsize=10, pad=14)
-    axes.margins(x=0.01)
+    axes.set_xlim(0, duration)
     figure.savefig(path)
 
 

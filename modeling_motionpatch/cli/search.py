@@ -242,7 +242,7 @@ def _write_plot(path: str, result: dict, source, title: str) -> str:
 
     target = _new_file(path)
     if "times" in result:
-        draw_curve(target, result["times"], result["scores"], result["hits"], title)
+        draw_curve(target, result["times"], result["scores"], result["hits"], result["duration"], title)
         return str(target)
     strips = []
     for rank, hit in enumerate(result["hits"], 1):

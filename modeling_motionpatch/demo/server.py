@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 MAX_JSON = 16_384  # bytes; a text of 1000 characters is at most 12 kB of escaped JSON
 MAX_CONNECTIONS = 32  # at a time; each may hold one upload in memory
+SLOT_SECONDS = 5  # that a connection beyond these waits for one of them to end
 SOCKET_SECONDS = 30  # without a byte, after which a connection is closed
 DRAIN_FACTOR = 4  # of the limit: what is read of a refused upload, so that the browser gets to see why
 _DRAIN_BYTES = 1 << 16
@@ -49,6 +50,7 @@ class DemoServer(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # connections that wait to be accepted; of the usual 5, some are reset when many come at once
 
     def __init__(self, app: DemoApp, host: str, port: int):
         self.app = app
@@ -96,7 +98,7 @@ class DemoServer(ThreadingHTTPServer):
         self.close()
 
     def process_request(self, request, client_address) -> None:
-        if not self._slots.acquire(blocking=False):
+        if not self._slots.acquire(timeout=SLOT_SECONDS):
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)

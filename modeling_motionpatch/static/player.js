@@ -1,4 +1,4 @@
-/* Motions as `player_clip` makes them -> canvases that play: play, scrub, turn by dragging. Nothing is loaded. */
+/* Motions as `player_clip` makes them -> canvases that play: play, scrub, turn by dragging or with the arrow keys. */
 "use strict";
 
 const MotionPlayer = (function () {
@@ -14,13 +14,13 @@ const MotionPlayer = (function () {
   }
 
   function add(stage, clip, autoplay = true) {
-    const canvas = element("canvas", { width: 640, height: 560 }), ctx = canvas.getContext("2d");
+    const canvas = element("canvas", { width: 640, height: 560, tabIndex: 0 }), ctx = canvas.getContext("2d");
     const button = element("button", { type: "button", className: "play" });
     const bar = element("input", { type: "range", min: 0, max: clip.frames.length - 1, value: 0 });
     const label = element("span", { className: "time" }), controls = element("div", { className: "controls" });
     bar.setAttribute("aria-label", "time");
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", "a moving skeleton");
+    canvas.setAttribute("aria-label", "a moving skeleton; arrow keys turn it");
     controls.append(button, bar, label);
     stage.append(canvas, controls);
 
@@ -86,12 +86,20 @@ const MotionPlayer = (function () {
     }
     button.onclick = () => { player.playing = !player.playing; draw(); };
     bar.oninput = () => { player.playing = false; player.frame = Number(bar.value); draw(); };
+    function turn(across, down) {
+      azimuth -= across * 0.01;
+      elevation = Math.max(-0.2, Math.min(1.5, elevation + down * 0.01));
+      draw();
+    }
+    canvas.onkeydown = e => {
+      const [across, down] = { ArrowLeft: [-15, 0], ArrowRight: [15, 0], ArrowUp: [0, -10], ArrowDown: [0, 10] }[e.key] || [0, 0];
+      if (across || down) { e.preventDefault(); turn(across, down); }
+    };
     canvas.onpointerdown = e => { held = [e.clientX, e.clientY]; canvas.setPointerCapture(e.pointerId); };
     canvas.onpointermove = e => {
       if (!held) return;
-      azimuth -= (e.clientX - held[0]) * 0.01;
-      elevation = Math.max(-0.2, Math.min(1.5, elevation + (e.clientY - held[1]) * 0.01));
-      held = [e.clientX, e.clientY]; draw();
+      turn(e.clientX - held[0], e.clientY - held[1]);
+      held = [e.clientX, e.clientY];
     };
     canvas.onpointerup = canvas.onpointercancel = () => { held = null; };
     if (window.IntersectionObserver) {
