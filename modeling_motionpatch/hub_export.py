@@ -16,6 +16,7 @@ from .cards import model_card
 CONFIG, CARD = "config.json", "README.md"
 MODEL_TYPE = "motionpatch"
 WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json")
+UNFINISHED = ".export-"  # begins the name of a folder that is being written
 MAX_SHARD_SIZE = "50GB"  # of a file of weights, as in transformers
 
 
@@ -76,7 +77,8 @@ def export(
     work = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        # On the same disk, so that finished files are only renamed
+        work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder if folder.exists() else folder.parent))
         processor.save_pretrained(work)
         model.save_pretrained(work, max_shard_size=max_shard_size)
         if custom_code:
@@ -167,6 +169,12 @@ def _publish(work: Path, folder: Path) -> None:
             path.unlink()
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes from a folder what an [`export`] that was killed left in it."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _umask() -> int:
     value = os.umask(0)
     os.umask(value)
@@ -177,4 +185,4 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(Path(name).match(pattern) for pattern in patterns)
 
 
-__all__ = ["core_files", "export", "matches"]
+__all__ = ["core_files", "export", "matches", "remove_unfinished"]

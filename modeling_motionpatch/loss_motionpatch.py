@@ -109,10 +109,10 @@ def contrastive_loss(
     >>> loss = contrastive_loss(embeds, embeds, 1 / 0.07)
     ```
     """
-    if motion_embeds.shape != text_embeds.shape or motion_embeds.ndim != 2 or not len(motion_embeds):
+    if motion_embeds.shape != text_embeds.shape or motion_embeds.ndim != 2:
         raise ValueError(
             f"`motion_embeds` has shape {tuple(motion_embeds.shape)} and `text_embeds` {tuple(text_embeds.shape)}; "
-            "both must be (B, P) with the same B > 0, pairs in the same rows."
+            "both must be (B, P) with the same B, pairs in the same rows."
         )
     for name, value, allowed in (
         ("duplicates", duplicates, ("negative", "positive", "ignore")),
@@ -129,6 +129,8 @@ def contrastive_loss(
             if len(caption_ids) != local:
                 raise ValueError(f"{len(caption_ids)} caption ids for {local} pairs; give one a row.")
             caption_ids = gather_with_gradient(caption_ids)
+    if not len(motion_embeds):  # one process of several may hold none: a last batch with fewer pairs than processes
+        raise ValueError("The batch is empty; both must be (B, P) with B > 0.")
     # float32: a softmax over thousands of logits in half precision loses the small ones
     logits_per_text = (text_embeds.float() @ motion_embeds.float().T) * logit_scale  # (B, B)
     return _symmetric_cross_entropy(logits_per_text, caption_ids, duplicates, ignore, reduction)

@@ -12,6 +12,7 @@ from training_fixtures import NO_DROPOUT, tiny_arguments, write_motionfolder
 from modeling_motionpatch import MotionPatchFeatureExtractor, MotionPatchModel, contrastive_loss, get_skeleton
 from modeling_motionpatch.training import (
     TowerPair,
+    TrainArguments,
     Trainer,
     TrainingError,
     cached_step,
@@ -58,6 +59,13 @@ def parts_of(folder, tmp_path, **changes):
         ("stands upright, right away", "stands upright, right away"),
         ("is right handed and all right", "is left handed and all right"),
         ("a bright leftover", "a bright leftover"),
+        ("a left-handed punch, two lefts, the LEFTMOST", "a right-handed punch, two rights, the RIGHTMOST"),
+        ("turns counter clock-wise, then clock-wise", "turns clock-wise, then counter-clock-wise"),
+        ("he has left the room; she has left arm up", "he has left the room; she has right arm up"),
+        ("stops right before the wall", "stops right before the wall"),
+        ("steps to the right before he stops", "steps to the left before he stops"),
+        ("kicks with his right after that", "kicks with his left after that"),
+        ("makes a right angle, upright", "makes a right angle, upright"),
     ],
 )
 def test_mirrored_captions(caption, mirrored):
@@ -321,7 +329,7 @@ def test_selection():
     assert selection_score(figures, "mean_recall") == pytest.approx(16 / 3)
     assert selection_score(figures, "mean_r1") == 1 and selection_score(figures, "t2m/MedR") == -7
     with pytest.raises(TrainingError, match="best_metric"):
-        selection_score(figures, "R@1")
+        TrainArguments(data={"name": "generated"}, best_metric="R@1")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -395,7 +403,6 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path):
 
 
 def test_extractor_choice_for_several_skeletons():
-    from modeling_motionpatch.training import TrainArguments
     from modeling_motionpatch.training.build import build_extractor
 
     both = [get_skeleton("smpl22"), get_skeleton("kit21"), get_skeleton("smpl22")]

@@ -82,6 +82,7 @@ def test_table2_opens(table2, folders):
     assert set(results["test"]["humanml3d"]) == {"all"}
     card = (output / "README.md").read_text()
     assert "humanml3d" in card and "preset `ours`" in card and "R@1" in card
+    assert results["left_out"] == {"humanml3d": {}}
 
 
 @pytest.mark.parametrize("preset", ["official", "paper"])
@@ -245,6 +246,16 @@ def test_presets_state_the_facts():
         (["push_to_hub=true"], "hub_model_id"),
         (["data.name=humanml"], "humanml3d"),
         (["data.nmu_train=8"], "num_train"),
+        (["protocols=[all, threshold]"], "motionpatch evaluate"),
+        (["best_metric=R@1"], "t2m/R@1"),
+        (["evaluation_data=[{data_dir: x}]"], "`evaluation_data.0`"),
+        (["evaluation_data=[{name: babel, task: classify}]"], "classification"),
+        (["evaluation_data=[{name: babel, data_dir: nowhere}]"], "nowhere"),
+        (["init_from=nowhere"], "`init_from` is 'nowhere', which cannot be loaded"),
+        (["tokenizer=nowhere"], "`tokenizer` is 'nowhere', which cannot be loaded"),
+        (["trackers=[nobody]"], "nobody"),
+        (["model.motion_config.pooling=max"], "`pooling`"),
+        (["extractor.normalization=image"], "`normalization`"),
     ],
 )
 def test_bad_settings_say_what_to_do(tmp_path, overrides, message, capsys):
@@ -268,6 +279,22 @@ def test_recipe_files_are_checked(tmp_path):
     path.write_text("base: demo\nlr_text: 1e-4\nmodel: {projection_dropout: 0.25}\n")
     args = resolve_arguments(path, ["model.projection_dim=32"])
     assert args.lr_text == 1e-4 and args.model["projection_dropout"] == 0.25 and args.model["projection_dim"] == 32
+
+
+def test_what_a_set_could_not_use_is_in_the_results(tmp_path):
+    write_humanml3d(tmp_path / "humanml3d")
+    results = start(tmp_path, "table2", tmp_path / "out", *SCRATCH)
+    assert results["left_out"]["humanml3d"]["NaN or infinite joints"] == 1
+
+
+def test_the_card_names_what_a_run_started_from(tmp_path):
+    from modeling_motionpatch.training.reporting import base_models
+
+    both = ["timm/vit_base_patch16_224.augreg_in21k", "distilbert-base-uncased"]
+    assert base_models(resolve_arguments("table2")) == both
+    assert base_models(resolve_arguments("demo")) == []
+    assert base_models(resolve_arguments("table5", ["init_from=user/model"])) == ["user/model"]
+    assert base_models(resolve_arguments("table5", [f"init_from={tmp_path}"])) == []
 
 
 def test_command_line_forms():

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 from training_fixtures import NO_DROPOUT, environment, tiny_arguments, write_motionfolder, write_recipe
 
+from modeling_motionpatch import MotionPatchModel
 from modeling_motionpatch.training import CheckpointStore, Trainer
 from modeling_motionpatch.training.checkpoints import MARKER, damage
 from modeling_motionpatch.training.engine import EXIT_INTERRUPTED
@@ -31,6 +32,7 @@ ONE_STEP = NO_DROPOUT | {
     "model.learn_logit_scale": True,
 }
 IGNORED = {"false_negatives": "exact", "duplicates": "negative"}
+LAST_PAIR = ONE_STEP | {"max_steps": None, "drop_last": False, "data.max_items": 25}
 # name -> (settings, jobs one after the other). 26 clips in batches of 8: 3 steps an epoch, 9 in all, saved every 2.
 RUNS = {
     "whole": ({}, [{}]),
@@ -45,6 +47,13 @@ RUNS = {
     "one step in parts": (ONE_STEP | {"chunk_size": 3}, [{}]),
     "one step by two in parts": (ONE_STEP | {"chunk_size": 2}, [{"world": 2}]),
     "one step with ignored pairs by two": (ONE_STEP | IGNORED, [{"world": 2}]),
+    "fsdp": ({}, [{"world": 2, "fsdp": True}]),
+    "fsdp killed": ({}, [{"world": 2, "fsdp": True, "kill_at": 5}, {"world": 2, "fsdp": True}]),
+    "newest spoiled": ({}, [{"kill_at": 5}, {"spoil": True}]),
+    "killed while publishing": ({}, [{"kill_in_export": True}, {}]),
+    # 25 clips: the last batch is one pair
+    "to the last pair": (LAST_PAIR, [{}]),
+    "to the last pair by two": (LAST_PAIR, [{"world": 2}]),
     "no step": (ONE_STEP | {"lr_motion": 0.0, "lr_text": 0.0, "lr_heads": 0.0}, [{}]),
     "one step with ignored pairs": (ONE_STEP | IGNORED, [{}]),
 }
@@ -61,6 +70,7 @@ def runs(tmp_path_factory):
         changes = {"epochs": 3, "save_every": 2, "mirror": 0.5, "sub_crop": 0.7, **settings}
         recipe = write_recipe(tiny_arguments(data, folder, **changes), root / f"{folder.name}.yaml")
         for part in parts:
+            part = part | ({"spoil": str(folder)} if "spoil" in part else {})
             jobs.append({"recipe": str(recipe), "arguments": ["--resume"], **part})
             owners.append(name)
     path = root / "jobs.json"
@@ -90,6 +100,8 @@ def same_run(one: Path, other: Path):
         ("killed while saving", [[-9], [0]]),
         ("stopped", [[EXIT_INTERRUPTED], [0]]),
         ("disk full", [[2], [0]]),
+        ("newest spoiled", [[-9], [0]]),
+        ("killed while publishing", [[-9], [0]]),
     ],
 )
 def test_interrupted_runs_end_bit_for_bit_alike(runs, name, codes):
@@ -98,6 +110,12 @@ def test_interrupted_runs_end_bit_for_bit_alike(runs, name, codes):
     steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 10))
     same_run(runs["whole"][0], folder)
+
+
+def test_what_was_left_behind_is_cleared(runs):
+    assert "step-00000004 is no whole checkpoint and is passed over: model.safetensors has" in runs["output"]
+    names = [{p.name for p in runs[name][0].iterdir()} for name in ("whole", "killed while publishing")]
+    assert names[0] == names[1]
 
 
 def test_full_disk_says_what_is_left(runs):
@@ -111,6 +129,7 @@ def test_full_disk_says_what_is_left(runs):
         ("one step", "one step in parts"),
         ("one step", "one step by two in parts"),
         ("one step with ignored pairs", "one step with ignored pairs by two"),
+        ("to the last pair", "to the last pair by two"),
     ],
 )
 def test_every_parameter_after_a_step(runs, one, other):
@@ -132,6 +151,22 @@ def test_two_processes_resume(runs):
     (whole, codes), (killed, killed_codes) = runs["two processes"], runs["two processes killed"]
     assert codes == [[0, 0]] and killed_codes == [[-9, -9], [0, 0]], runs["output"]
     same_run(whole, killed)
+
+
+def test_fsdp_trains_like_two_processes(runs):
+    (two, _), (whole, codes), (killed, killed_codes) = (runs[n] for n in ("two processes", "fsdp", "fsdp killed"))
+    assert codes == [[0, 0]] and killed_codes == [[-9, -9], [0, 0]], runs["output"]
+    same_run(whole, killed)
+    checkpoint = CheckpointStore(whole).newest()
+    assert (checkpoint / "pytorch_model_fsdp.bin").is_file()  # it was FSDP, and what it wrote needs no unpickling
+    assert not list(checkpoint.rglob("*.distcp"))
+    losses = [[json.loads(line)["loss"] for line in (f / "log.jsonl").read_text().splitlines()] for f in (two, whole)]
+    np.testing.assert_allclose(losses[1], losses[0], atol=1e-5)
+    model = MotionPatchModel.from_pretrained(whole)
+    assert model.logit_scale.ndim == 0
+    weights = load_file(two / "model.safetensors")
+    for key, value in model.state_dict().items():
+        np.testing.assert_allclose(value.numpy(), weights[key], atol=1e-5, err_msg=key)
 
 
 def test_checkpoints_are_rotated(runs):
@@ -162,6 +197,23 @@ def test_half_written_is_not_whole(tmp_path, runs):
             weights.write_bytes(bytes(content))
         assert damage(newest)
         assert CheckpointStore(folder).newest().name == "step-00000008"
+
+
+def test_lost_best_weights_are_told(tmp_path, runs, capfd):
+    """The run goes on and chooses among what follows, here the last weights."""
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(runs["whole"][0], folder)
+    for path in (folder / "checkpoints").glob("best-*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    data = runs["whole"][0].parent / "data"
+    args = tiny_arguments(data, folder, epochs=3, save_every=2, mirror=0.5, sub_crop=0.7, resume=True)
+    assert Trainer(args).run() == 0
+    assert "best weights so far are lost" in "".join(capfd.readouterr())
+    last = load_file(folder / "checkpoints" / "step-00000009" / "model.safetensors")
+    for key, value in load_file(folder / "model.safetensors").items():
+        np.testing.assert_array_equal(value, last[f"model.{key}"])
 
 
 def test_other_settings_do_not_go_on(runs, tmp_path):

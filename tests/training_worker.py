@@ -2,8 +2,8 @@
 
     python tests/training_worker.py JOBS.json
 
-The file holds a list of `{"recipe", "arguments", "world", "kill_at", "term_at", "kill_in_save_at", "file_limit_at"}`;
-exit statuses are written beside it. A fork costs no second import; this process does nothing but import and fork.
+The file holds a list of `{"recipe", "arguments", "world", "fsdp", "kill_at", "term_at", "kill_in_save_at",
+"kill_in_export", "file_limit_at", "spoil"}`; exit statuses are written beside it. A fork costs no second import; this process does nothing but import and fork.
 """
 
 import gc
@@ -21,9 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import accelerate  # noqa: E402
 import datasets  # noqa: E402, F401
+import torch  # noqa: E402
+import yaml  # noqa: E402
 
-from modeling_motionpatch import data, evaluation  # noqa: E402, F401
+from modeling_motionpatch import data, evaluation, hub_export  # noqa: E402, F401
 from modeling_motionpatch.training import engine, main  # noqa: E402
+from modeling_motionpatch.training.recipes import find_recipe  # noqa: E402
 
 
 FILE_LIMIT = 2000  # bytes a file may have when the disk is "full": less than any weights
@@ -52,12 +55,44 @@ def train(job: dict) -> int:
             accelerate.Accelerator.save_state = killed_save
 
     engine.Trainer._step = interrupted_step
+    if job.get("kill_in_export"):
+
+        def killed_publish(work, folder):
+            os.replace(work / "config.json", folder / "config.json")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        hub_export._publish = killed_publish
+    if job.get("fsdp"):
+        shard_on_cpu()
     return main.main(["--recipe", job["recipe"], *job.get("arguments", [])])
+
+
+def shard_on_cpu() -> None:
+    """What `accelerate launch --config_file recipes/accelerate/fsdp.yaml` sets, and FSDP on CPUs.
+
+    Accelerate makes FSDP of processes with GPUs alone, though torch's FSDP and gloo need none: the processes say that
+    they have one, and that it is called cpu.
+    """
+    os.environ |= {"ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "false"}
+    settings = yaml.safe_load(find_recipe("accelerate/fsdp").read_text())["fsdp_config"]
+    settings["fsdp_transformer_cls_to_wrap"] = settings.pop("fsdp_transformer_layer_cls_to_wrap")
+    os.environ |= {key.upper(): str(value) for key, value in settings.items()}
+    state = accelerate.state.PartialState
+    state._prepare_backend = lambda *_, **__: ("gloo", accelerate.utils.DistributedType.MULTI_GPU)
+    state.set_device = lambda self: setattr(self, "device", torch.device("cpu"))
+
+
+def spoil(folder: str) -> None:
+    """Cuts the weights of the newest checkpoint."""
+    newest = sorted(Path(folder).glob("checkpoints/step-*"))[-1] / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
 
 
 def run(job: dict) -> list[int]:
     """Forks the job's processes; returns their exit codes, negative for a signal."""
     world = job.get("world", 1)
+    if "spoil" in job:
+        spoil(job["spoil"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -57,7 +57,11 @@ def interhuman_source(
         if not (folder / part).is_dir():
             hint = ""
             if part.startswith(MOTIONS_DIR) and (folder / "motions").is_dir():
-                hint = " The pickles in motions/ are not read, since a pickle can run code."
+                hint = (
+                    " The pickles in motions/ are not read, since a pickle can run code: take motions_processed.zip of the "
+                    f"release, or write each person's joint positions as {PERSONS[0]}|{PERSONS[1]}/ID.npy of shape "
+                    f"(T, {POSITIONS} or more), {NUM_JOINTS} joints first, metres, Z up, {FPS:g} fps."
+                )
             raise MotionDataError(f"{folder} has no {part}/; 'interhuman' needs a folder with {needed}.{hint}")
     check_max_items(max_items)
     lists = {}

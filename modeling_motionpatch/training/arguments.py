@@ -262,6 +262,17 @@ _AT_LEAST = {
     "weight_decay": 0,
 }
 _SHARES = {"validation_fraction": (0, 0.9), "sub_crop": (0.05, 1), "mirror": (0, 1), "warmup": (0, 1)}
+# Protocols that need nothing but the captions; `motionpatch evaluate` has the others, which compare captions.
+_PROTOCOLS = ("all", "all_strict", "small_batches")
+_BEST_METRICS = (
+    *("mean_recall", "mean_r1"),
+    *(
+        f"{direction}/{figure}"
+        for direction in ("t2m", "m2t")
+        for figure in ("R@1", "R@2", "R@3", "R@5", "R@10", "MedR")
+    ),
+)
+_TASKS = ("retrieval", "classification")
 _HINTS = {  # names that people look for, and what serves here
     "gradient_accumulation_steps": "accumulated gradients of small batches lack the negatives of a large one; "
     "`chunk_size` computes a large batch in parts with exactly its gradients",
@@ -338,6 +349,26 @@ def _check_values(args: TrainArguments) -> None:
     for tower in args.freeze:
         if tower not in ("motion", "text"):
             raise TrainingError(f"`freeze` names {tower!r}; it may hold 'motion' and 'text'.")
+    # What is read only at the end is checked before the training, too.
+    for protocol in args.protocols or [None]:
+        if protocol not in _PROTOCOLS:
+            raise TrainingError(
+                f"`protocols` names {protocol!r}; it may hold {', '.join(_PROTOCOLS)}. `motionpatch evaluate` has those "
+                "that compare captions with one another, threshold and dissimilar."
+            )
+    if args.best_metric not in _BEST_METRICS:
+        raise TrainingError(f"`best_metric` is {args.best_metric!r}; it must be one of {', '.join(_BEST_METRICS)}.")
+    for index, item in enumerate(args.evaluation_data):
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+            raise TrainingError(f"`evaluation_data.{index}` is {item!r}; it needs a `name`, and mostly a `data_dir`.")
+        if item.get("task", _TASKS[0]) not in _TASKS:
+            raise TrainingError(
+                f"`evaluation_data.{index}.task` is {item['task']!r}; it must be one of {', '.join(_TASKS)}."
+            )
+        if "{}" not in item.get("template", "{}"):
+            raise TrainingError(
+                f"`evaluation_data.{index}.template` is {item['template']!r}; it must hold {{}}, where the class goes."
+            )
     for index, item in enumerate(args.datasets):
         where = "`data`" if isinstance(args.data, dict) else f"`data.{index}`"
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):

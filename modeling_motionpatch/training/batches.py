@@ -115,6 +115,11 @@ class BatchMaker:
     def make(self, plan: Plan, step: int) -> Batch:
         """This process's part of a batch."""
         rows = plan.rows(step, self.rank, self.world)
+        own = len(rows)
+        if not own:
+            # An incomplete last batch with fewer pairs than processes. This one embeds a pair that it leaves out of the
+            # loss, since all processes must pass through the towers together.
+            rows = plan.rows(step)[:1]
         captions = plan.captions[rows]
         if self.args.dedupe_texts:
             distinct, text_order = np.unique(captions, return_inverse=True)
@@ -147,9 +152,9 @@ class BatchMaker:
             ignore = torch.from_numpy(self.alike(plan.captions[everyone])).to(self.device)
         return Batch(
             parts,
-            torch.from_numpy(motion_order).to(self.device),
-            torch.from_numpy(text_place[text_order]).to(self.device),
-            torch.from_numpy(captions).to(self.device),
+            torch.from_numpy(motion_order[:own]).to(self.device),
+            torch.from_numpy(text_place[text_order][:own]).to(self.device),
+            torch.from_numpy(captions[:own]).to(self.device),
             ignore,
         )
 

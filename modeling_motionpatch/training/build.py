@@ -1,11 +1,13 @@
 """Arguments and captions -> the processor and the model of a run, fitting each other."""
 
+import contextlib
 import copy
 import inspect
 from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.errors import HFValidationError
 
 from ..configuration_motionpatch import MotionPatchConfig, MotionPatchMotionConfig
 from ..feature_extraction_motionpatch import OFFICIAL_PART_ORDER, MotionPatchFeatureExtractor
@@ -30,6 +32,19 @@ _EXTRACTOR_PRESETS = {
     },
     "paper": {"normalization": "point", "interpolation": "linear", "padding": "zeros", "do_canonicalize": False},
 }
+
+
+@contextlib.contextmanager
+def loading(knob: str, value: str):
+    """Turns what libraries raise for a name that they cannot load into an error that names the knob."""
+    try:
+        yield
+    except (OSError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TrainingError(
+            f"`{knob}` is {value!r}, which cannot be loaded ({reason.rstrip('.')}). Give an existing folder, or a name on "
+            "the Hub while there is a network."
+        ) from error
 
 
 def check_model_settings(args: TrainArguments) -> None:
@@ -105,7 +120,8 @@ def build_tokenizer(args: TrainArguments, captions: list[str]):
         return train_tokenizer(captions, args.vocab_size, args.lower_case, args.max_text_tokens or MAX_TEXT_TOKENS)
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
+    with loading("tokenizer", args.tokenizer):
+        tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
     limit = args.max_text_tokens or min(tokenizer.model_max_length, MAX_TEXT_TOKENS)
     tokenizer.model_max_length = limit
     return tokenizer
@@ -115,7 +131,8 @@ def build_model(args: TrainArguments, processor: MotionPatchProcessor) -> Motion
     """The model in float32, from scratch, from pretrained towers, or from a trained model (`init_from`)."""
     if args.init_from is not None:
         # float32: a checkpoint in half precision would be trained in half precision
-        model = MotionPatchModel.from_pretrained(args.init_from, dtype=torch.float32)
+        with loading("init_from", args.init_from):
+            model = MotionPatchModel.from_pretrained(args.init_from, dtype=torch.float32)
         _adapt(model, args.model, args.init_from)
         return model
     settings = copy.deepcopy(args.model)
@@ -137,9 +154,10 @@ def build_model(args: TrainArguments, processor: MotionPatchProcessor) -> Motion
         {"motion_config": motion} if args.motion_pretrained is None else {f"motion_{k}": v for k, v in motion.items()}
     )
     text_part = {"text_config": text} if args.text_pretrained is None else {f"text_{k}": v for k, v in text.items()}
-    return MotionPatchModel.from_motion_text_pretrained(
-        args.motion_pretrained, args.text_pretrained, **settings, **motion_part, **text_part
-    )
+    with loading("motion_pretrained` or `text_pretrained", f"{args.motion_pretrained}, {args.text_pretrained}"):
+        return MotionPatchModel.from_motion_text_pretrained(
+            args.motion_pretrained, args.text_pretrained, **settings, **motion_part, **text_part
+        )
 
 
 def _adapt(model: MotionPatchModel, settings: dict, name: str) -> None:
@@ -170,4 +188,4 @@ def _leaves(settings: dict, path: tuple[str, ...] = ()):
             yield (*path, key), value
 
 
-__all__ = ["build_extractor", "build_model", "build_tokenizer", "check_model_settings", "read_statistics"]
+__all__ = ["build_extractor", "build_model", "build_tokenizer", "check_model_settings", "loading", "read_statistics"]

@@ -9,34 +9,32 @@ import torch
 from .arguments import TrainingError
 
 
-_PAIRS = (
-    ("left", "right"),
-    ("leftward", "rightward"),
-    ("leftwards", "rightwards"),
-    ("lefthand", "righthand"),
-    ("leftmost", "rightmost"),
-    ("lefty", "righty"),
-    ("clockwise", "counterclockwise"),
-    ("clockwise", "anticlockwise"),
-    ("clockwise", "counter-clockwise"),
-    ("clockwise", "anti-clockwise"),
-    ("clockwise", "counter clockwise"),
-    ("clockwise", "anti clockwise"),
+_SIDE = r"(?P<side>left|right)(?=s\b|y\b|wards?\b|most\b|hand(?:ed|er)?\b|sides?\b|foot\b|\b)"
+_TURN = r"(?P<counter>(?:counter|anti)[- ]?)?(?P<clockwise>clock-?wise)\b"
+_PART = (
+    r"(?:arm|hand|leg|foot|feet|side|knee|elbow|shoulder|wrist|forearm|hip|heel|toe|palm|fist|thigh|ankle|handed)s?"
 )
-_SWAP: dict[str, str] = {}
-for _one, _other in _PAIRS:
-    _SWAP.setdefault(_one, _other)  # the first spelling of a pair is what its twin becomes
-    _SWAP[_other] = _one
-# "right" that names no side stays; longest alternatives first, so that "counter clockwise" is not read as "clockwise"
-_NO_SIDE = r"right (?:away|now|after|before|angles?|angled)\b|(?:all|be|is) right\b(?! (?:arm|hand|leg|foot|side))"
-_WORDS = re.compile(
-    rf"\b(?P<keep>{_NO_SIDE})|\b(?P<swap>{'|'.join(sorted(_SWAP, key=len, reverse=True))})\b", re.IGNORECASE
+# "left" and "right" that name no side stay: the verb "to leave" where what is left or an auxiliary verb shows it, and
+# "right" as just, correct or perpendicular. "he has left arm up" and "the man left foot ..." do name one.
+_NO_SIDE = (
+    r"(?:has|have|had) left\b(?! (?:\w+ )?" + _PART + r"\b)"
+    r"|left (?:the|his|her|their|its|a) (?:room|place|area|scene|stage|spot|house|building|frame|floor|ground|chair|seat)\b"
+    r"|left (?:alone|behind|over)\b|leftovers?\b"
+    r"|right[- ]angle[sd]?\b|right side up\b|(?:all|be|is) right\b(?! (?:\w+ )?" + _PART + r"\b)"
 )
+# "stops right before the wall", but "steps to the right before he stops"
+_JUST = r"right (?:away|now|after|before|behind|next to|there|here)\b"
+_BEFORE_A_SIDE = re.compile(r"\b(?:the|his|her|their|its|my|your|to|from|on|with|far|and|or|left) $", re.IGNORECASE)
+_WORDS = re.compile(rf"\b(?:(?P<keep>{_NO_SIDE})|(?P<just>{_JUST})|{_TURN}|{_SIDE})", re.IGNORECASE)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-'.,!?():;/"
 
 
 def mirror_caption(caption: str) -> str:
     """The caption of the mirrored motion: left and right, clockwise and counterclockwise change places.
+
+    Compounds are swapped too (leftmost, left-handed, leftwards, lefts), in the case they are written in. What names no side
+    stays: "right away", "a right angle", "he has left", "left the room". A bare "the person left" is taken for the side,
+    as captions of motions nearly always mean it.
 
     Example:
 
@@ -48,13 +46,18 @@ def mirror_caption(caption: str) -> str:
     """
 
     def swap(match: re.Match) -> str:
-        word = match.group("swap")
-        if word is None:
-            return match.group()
-        other = _SWAP[word.lower()]
+        word, rest = match.group(), ""
+        if match["just"] and _BEFORE_A_SIDE.search(caption[: match.start()]):
+            word, rest = word[:5], word[5:]
+        elif match["keep"] or match["just"]:
+            return word
+        if match["clockwise"]:
+            other = match["clockwise"] if match["counter"] else "counter" + "-" * ("-" in word) + word
+        else:
+            other = "right" if word.lower() == "left" else "left"
         if word.isupper():
-            return other.upper()
-        return other.capitalize() if word[0].isupper() else other
+            return other.upper() + rest
+        return (other.capitalize() if word[0].isupper() else other.lower()) + rest
 
     return _WORDS.sub(swap, caption)
 

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,24 @@ class CheckpointStore:
 
     def newest(self) -> Path | None:
         """The newest whole checkpoint; broken ones are passed over."""
+        return self.choose()[0]
+
+    def choose(self) -> tuple[Path | None, dict[str, str]]:
+        """The newest whole checkpoint, and what is wrong with those after it, by their names."""
+        broken = {}
         for path in reversed(self.names()):
-            if not damage(path):
-                return path
-        return None
+            problem = damage(path)
+            if problem is None:
+                return path, broken
+            broken[path.name] = problem
+        return None, broken
+
+    def clean(self, broken: Iterable[str] = ()) -> None:
+        """Removes what interrupted writing left behind, and checkpoints that were found broken."""
+        if self.folder.is_dir():
+            for path in self.folder.iterdir():
+                if path.name.startswith(PARTIAL) or path.name in broken:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def save(self, accelerator, progress: dict) -> Path:
         """Writes a checkpoint; called by all processes.
@@ -61,7 +76,7 @@ class CheckpointStore:
         path = self.folder / f"{PREFIX}{progress['step']:08d}"
         work = self.folder / f"{PARTIAL}{path.name}"
         if accelerator.is_main_process:
-            self._clean()
+            self.clean()
             self.folder.mkdir(parents=True, exist_ok=True)
         accelerator.wait_for_everyone()
         error = self._write(accelerator, work, progress)
@@ -81,7 +96,7 @@ class CheckpointStore:
             if path.exists():  # the same step, saved again: after a resume, or at the end of an epoch
                 shutil.rmtree(path)
             os.replace(work, path)
-            _sync(self.folder)
+            sync(self.folder)
             self._rotate(self.keep)
         accelerator.wait_for_everyone()
         return path
@@ -95,8 +110,8 @@ class CheckpointStore:
                 _write_json(work / PROGRESS, progress)
                 files = sorted(file for file in work.rglob("*") if file.is_file())
                 for file in files:
-                    _sync(file)
-                sums = {str(f.relative_to(work)): [f.stat().st_size, _checksum(f)] for f in files}
+                    sync(file)
+                sums = {str(f.relative_to(work)): [f.stat().st_size, file_checksum(f)] for f in files}
                 _write_json(work / MARKER, {"step": progress["step"], "files": sums})
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
             if not _is_disk_error(error):
@@ -121,15 +136,11 @@ class CheckpointStore:
         return json.loads((path / PROGRESS).read_text(encoding="utf-8"))
 
     def _rotate(self, keep: int) -> None:
-        for path in [path for path in self.names() if not damage(path, quick=True)][:-keep]:
-            shutil.rmtree(path, ignore_errors=True)
-
-    def _clean(self) -> None:
-        """Removes what interrupted writing left behind."""
-        if self.folder.is_dir():
-            for path in self.folder.iterdir():
-                if path.name.startswith(PARTIAL):
-                    shutil.rmtree(path, ignore_errors=True)
+        """Removes all before the last `keep` whole ones: older ones, and what an interrupted removal left of them."""
+        whole = [path for path in self.names() if not damage(path, quick=True)]
+        for path in self.names():
+            if path in whole[:-keep] or (path not in whole and path < max(whole, default=path)):
+                shutil.rmtree(path, ignore_errors=True)
 
     def remove(self) -> None:
         """Removes all checkpoints."""
@@ -148,7 +159,7 @@ def damage(path: Path, quick: bool = False) -> str | None:
             return f"{name} is missing"
         if file.stat().st_size != size:
             return f"{name} has {file.stat().st_size} bytes instead of {size}"
-        if not quick and _checksum(file) != checksum:
+        if not quick and file_checksum(file) != checksum:
             return f"{name} has other contents than were written"
     return None
 
@@ -185,7 +196,7 @@ def _is_disk_error(error: BaseException) -> bool:
     return any(sign in text for sign in ("no space", "file too large", "unexpected pos", "write", "i/o", "iostream"))
 
 
-def _checksum(path: Path) -> str:
+def file_checksum(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
@@ -193,7 +204,7 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Has the operating system put a file, or a folder's list of names, on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -212,4 +223,12 @@ def _write_json(path: Path, content: dict) -> None:
         os.fsync(file.fileno())
 
 
-__all__ = ["CheckpointError", "CheckpointStore", "damage", "random_states", "restore_random_states"]
+__all__ = [
+    "CheckpointError",
+    "CheckpointStore",
+    "damage",
+    "file_checksum",
+    "random_states",
+    "restore_random_states",
+    "sync",
+]

@@ -35,6 +35,7 @@ class ClipTable:
     source: list[int] = field(default_factory=list)
     labels: list = field(default_factory=list)
     parts: list = field(default_factory=list)  # of datasets.Dataset, in the order of the clips
+    left_out: dict = field(default_factory=dict)  # data set -> reason -> items of it, of all splits, that are no clips
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -92,6 +93,8 @@ def load_tables(args: TrainArguments, progress: bool = False, test_only: bool = 
             raise TrainingError(
                 f"Data set {name!r} has no split {args.train_split!r} but {', '.join(data)}; set `train_split`."
             )
+        for table in tables.values():
+            table.left_out[label] = dict(data.skip_report.counts)
         train, validation = data.get(args.train_split), data.get(args.validation_split)
         if test_only:
             pass

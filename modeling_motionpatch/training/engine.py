@@ -14,9 +14,12 @@ from pathlib import Path
 import torch
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, ProjectConfiguration, set_seed
+from accelerate.utils import DistributedType, ProjectConfiguration, broadcast_object_list, set_seed
 from tqdm import tqdm
 
+from ..data import GENERATED
+from ..data.sources import resolve_folder
+from ..hub_export import remove_unfinished
 from ..modeling_motionpatch import MotionPatchModel
 from ..processing_motionpatch import MotionPatchProcessor
 from . import setup
@@ -25,7 +28,7 @@ from .batches import steps_per_epoch
 from .build import build_model, check_model_settings
 from .checkpoints import CheckpointStore
 from .clips import ClipTable, MotionStore, load_tables
-from .final import FinalFolder, load_weights, save_weights
+from .final import FinalFolder, load_weights, save_weights, weights_problem
 from .large_batch import cached_step
 from .optimization import build_optimizer, freeze_towers, rate_factor, set_learning_rate
 from .reporting import StepLog, quiet, write_text
@@ -61,11 +64,16 @@ class Trainer:
         check_model_settings(args)
         self.args = args
         self.output_dir = Path(args.output_dir).expanduser()
-        self.accelerator = Accelerator(
-            mixed_precision=args.mixed_precision,
-            log_with=args.trackers or None,
-            project_config=ProjectConfiguration(project_dir=str(self.output_dir), logging_dir=str(self.output_dir)),
-        )
+        try:
+            self.accelerator = Accelerator(
+                mixed_precision=args.mixed_precision,
+                log_with=args.trackers or None,
+                project_config=ProjectConfiguration(
+                    project_dir=str(self.output_dir), logging_dir=str(self.output_dir)
+                ),
+            )
+        except ValueError as error:  # an unknown tracker, a precision that the device lacks
+            raise TrainingError(str(error)) from error
         if args.batch_size % self.accelerator.num_processes:
             raise TrainingError(
                 f"`batch_size` is {args.batch_size}, which {self.accelerator.num_processes} processes cannot share "
@@ -113,7 +121,14 @@ class Trainer:
             `bool`: whether the run to go on with has finished and removed its checkpoints.
         """
         args, folder = self.args, self.output_dir
-        self.start = self.checkpoints.newest() if args.resume else None
+        found = [None, {}]  # one process looks, and all go on from the same
+        if args.resume and self.accelerator.is_main_process:
+            found = list(self.checkpoints.choose())
+        self.start, broken = broadcast_object_list(found)
+        for name, problem in broken.items():
+            self.say(f"{name} is no whole checkpoint and is passed over: {problem}.")
+        if broken and self.start is None:
+            self.say("There is no whole checkpoint; the run starts anew.")
         if args.resume and self.start is None and (folder / "results.json").exists():
             return True
         used = [name for name in ("results.json", "log.jsonl") if (folder / name).exists()]
@@ -128,6 +143,8 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(folder)
+            self.checkpoints.clean(broken)
             if self.start is None:
                 self.checkpoints.remove()
                 (folder / "results.json").unlink(missing_ok=True)
@@ -140,6 +157,9 @@ class Trainer:
         args, accelerator = self.args, self.accelerator
         began = time.perf_counter()
         self.evaluate_only = args.epochs == 0 and args.init_from is not None
+        for item in args.evaluation_data:  # read at the end; that a folder is missing is told before the training
+            if item["name"] != GENERATED:
+                resolve_folder(item["name"], item.get("data_dir"), "the data set")
         with accelerator.main_process_first():  # the first one converts the data, the others map its conversion
             shown = args.progress and accelerator.is_main_process
             self.tables = load_tables(args, progress=shown, test_only=self.evaluate_only)
@@ -225,6 +245,13 @@ class Trainer:
         del progress["arguments"]
         if progress.pop("num_processes") != self.accelerator.num_processes:
             self.say("The number of processes has changed: the clips keep their order, dropout will differ.")
+        problem = progress["best"] and weights_problem(self.checkpoints.folder, progress["best"])
+        if problem:
+            self.say(
+                f"The best weights so far are lost ({problem}), those of epoch {progress['best']['epoch']}; the run goes on "
+                "and chooses among the epochs that follow."
+            )
+            progress["best"] = None
         self.progress = progress
 
     # ---------------------------------------------------------------------------------------------------- train

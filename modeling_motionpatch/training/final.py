@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from . import setup
-from .arguments import TrainArguments, TrainingError, check_keys
-from .checkpoints import PROGRESS, CheckpointError
+from .arguments import TrainArguments, TrainingError
+from .checkpoints import PROGRESS, CheckpointError, file_checksum, sync
 from .clips import ClipTable
-from .reporting import description, plot_curves, quiet, versions, write_json, write_text
+from .reporting import base_models, description, plot_curves, quiet, versions, write_json, write_text
 from .step import TowerPair
 
 
@@ -24,12 +24,13 @@ def save_weights(trainer, epoch: int, score: float | None) -> dict:
     """Writes the weights of the moment as the best so far; called by all processes.
 
     Returns:
-        `dict`: `file`, `epoch` and `score`. Files that no whole checkpoint names are removed.
+        `dict`: `file`, `epoch`, `score` and `checksum`. Files that no whole checkpoint names are removed.
     """
     accelerator, folder = trainer.accelerator, trainer.checkpoints.folder
     state = accelerator.get_state_dict(trainer.towers)
     state = {key: getattr(value, "full_tensor", lambda v=value: v)() for key, value in state.items()}  # shards of FSDP
     name = f"best-epoch-{epoch:05d}.safetensors"
+    digest = None
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         work = folder / f".{name}.partial"
@@ -37,6 +38,8 @@ def save_weights(trainer, epoch: int, score: float | None) -> dict:
             weights = {key.split("model.", 1)[1]: value.detach().cpu().contiguous() for key, value in state.items()}
             weights["logit_scale"] = weights["logit_scale"].reshape(())  # see setup.make_shardable
             save_file(weights, work)
+            sync(work)
+            digest = file_checksum(work)
             os.replace(work, folder / name)
         except (OSError, SafetensorError) as error:
             work.unlink(missing_ok=True)
@@ -55,7 +58,17 @@ def save_weights(trainer, epoch: int, score: float | None) -> dict:
             if path.name not in named:
                 path.unlink()
     accelerator.wait_for_everyone()
-    return {"file": name, "epoch": epoch, "score": score}
+    return {"file": name, "epoch": epoch, "score": score, "checksum": digest}
+
+
+def weights_problem(folder: Path, best: dict) -> str | None:
+    """What is wrong with a file of [`save_weights`], or `None`."""
+    path = folder / best["file"]
+    if not path.is_file():
+        return f"{best['file']} is missing"
+    if best.get("checksum") not in (None, file_checksum(path)):
+        return f"{best['file']} has other contents than were written"
+    return None
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
@@ -91,6 +104,7 @@ class FinalFolder:
             "best_score": progress["best"]["score"],
             "parameters": trainer.num_parameters,
             "num_clips": {split: len(table) for split, table in trainer.tables.items()},
+            "left_out": trainer.tables["train"].left_out,
             "num_processes": accelerator.num_processes,
             "device": str(accelerator.device),
             "seconds": dict(seconds),
@@ -114,12 +128,8 @@ class FinalFolder:
         """Figures on a set that is not trained on: `{name, data_dir, split, task, ...}`."""
         from ..data import load_motion_dataset
 
-        if "name" not in item:
-            raise TrainingError(f"An entry of `evaluation_data` has no `name`: {item}.")
         options = {key: value for key, value in item.items() if key not in _EVALUATION_KEYS or key == "num_classes"}
         task, split = item.get("task", "retrieval"), item.get("split", "test")
-        if task not in ("retrieval", "classification"):
-            check_keys({task: None}, ("retrieval", "classification"), "`task` of `evaluation_data`")
         data = load_motion_dataset(item["name"], item.get("data_dir"), progress=False, **options)
         if split not in data:
             raise TrainingError(f"`evaluation_data`: {item['name']!r} has no split {split!r} but {', '.join(data)}.")
@@ -159,6 +169,7 @@ class FinalFolder:
                     trainer.processor,
                     trainer.output_dir,
                     description=description(results, args),
+                    base_model=base_models(args) or None,
                     metrics=figures if any(figures.values()) else None,
                     recipe={key: value for key, value in args.to_dict().items() if key != "data" or value},
                 )
@@ -202,4 +213,4 @@ class FinalFolder:
         return "\n".join(lines)
 
 
-__all__ = ["FinalFolder", "load_weights", "save_weights"]
+__all__ = ["FinalFolder", "load_weights", "save_weights", "weights_problem"]

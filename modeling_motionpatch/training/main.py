@@ -1,13 +1,17 @@
 """The command line of training -> a run: `python train_accelerate.py`, `accelerate launch -m modeling_motionpatch.training.main`."""
 
+import errno
 import sys
 from dataclasses import fields
+
+from huggingface_hub.errors import StrictDataclassError
 
 from .arguments import TrainArguments, TrainingError
 from .recipes import DEFAULT_RECIPE, known_recipes, resolve_arguments
 
 
-EXIT_USAGE = 2  # settings or data that cannot be used; the message is on standard error
+EXIT_USAGE = 2  # settings, data or files that cannot be used; the message is on standard error
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 USAGE = """usage: train_accelerate.py [--recipe NAME|FILE] [--preset ours|official|paper] [key=value ...] [--key value ...]
 
@@ -21,7 +25,7 @@ Trains a Motion Patches model. Without arguments it trains the demo: generated m
   --help               this text
 
 Keys of inner settings are joined by dots: model.motion_config.architecture=vit_small_patch16_224. Exit codes: 0 finished,
-75 stopped by SIGTERM or SIGINT with everything saved, 2 settings or data that cannot be used.
+75 stopped by SIGTERM or SIGINT with everything saved, 2 settings, data or files that cannot be used.
 
 Knobs (key, default, reason):
 {knobs}
@@ -77,16 +81,23 @@ def main(argv: list[str] | None = None) -> int:
         from .engine import Trainer
 
         return Trainer(args).run()
-    except (TrainingError, ValueError) as error:
-        if not _is_ours(error):
+    except (ValueError, OSError, StrictDataclassError) as error:
+        if isinstance(error, ValueError) and not _is_ours(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        text = " ".join(str(error).split())
+        if getattr(error, "errno", None) in DISK_FULL:
+            text += ". What was finished is whole: make room and run the same command with --resume."
+        print(f"error: {text}", file=sys.stderr)
         return EXIT_USAGE
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Errors of this package say what to do; a traceback would hide that. Others keep theirs."""
-    return type(error).__module__.split(".")[0] == __package__.split(".")[0]
+    """What this package raises says what to do; a traceback would hide that. Errors of others keep theirs."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    return any(name.split(".")[0] == __package__.split(".")[0] for name in (type(error).__module__, where))
 
 
 if __name__ == "__main__":

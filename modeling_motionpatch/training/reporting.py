@@ -110,6 +110,13 @@ def description(results: dict, args) -> str:
     )
 
 
+def base_models(args) -> list[str]:
+    """Names on the Hub of the models that a run started from; a folder or file of one's own has none."""
+    names = [args.init_from] if args.init_from else [args.motion_pretrained, args.text_pretrained]
+    names = [name.removeprefix("hf-hub:") for name in names if name and not Path(name).expanduser().exists()]
+    return [f"timm/{name}" if name.startswith("vit_") else name for name in names if not name.startswith(("/", "."))]
+
+
 @contextlib.contextmanager
 def quiet():
     """Without the progress bars of transformers: a run has its own."""
@@ -124,4 +131,4 @@ def quiet():
             logging.enable_progress_bar()
 
 
-__all__ = ["StepLog", "description", "plot_curves", "quiet", "versions", "write_json", "write_text"]
+__all__ = ["StepLog", "base_models", "description", "plot_curves", "quiet", "versions", "write_json", "write_text"]

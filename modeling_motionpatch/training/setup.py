@@ -12,7 +12,7 @@ from ..modeling_motionpatch import MotionPatchModel
 from ..processing_motionpatch import MotionPatchProcessor
 from .arguments import TrainArguments, TrainingError
 from .batches import BatchMaker, Planner
-from .build import build_extractor, build_tokenizer, read_statistics
+from .build import build_extractor, build_tokenizer, loading, read_statistics
 from .captions import CaptionTable, mirror_caption
 from .clips import ClipTable, MotionStore, fit_extractor
 
@@ -24,7 +24,8 @@ def build_processor(args: TrainArguments, tables: dict[str, ClipTable]) -> Motio
     """Tokenizer and feature extractor with statistics; from `init_from` where the run goes on from a model."""
     train = tables["train"]
     if args.init_from is not None:
-        processor = MotionPatchProcessor.from_pretrained(args.init_from)
+        with loading("init_from", args.init_from):
+            processor = MotionPatchProcessor.from_pretrained(args.init_from)
         if processor.feature_extractor.mean is None and processor.feature_extractor.normalization != "none":
             raise TrainingError(f"The processor of init_from={args.init_from!r} has no statistics.")
         return processor
