@@ -35,8 +35,8 @@ def as_lists(motions, skeleton=None, fps=None, num_persons: int = 1) -> tuple[li
             f"frames. For {MIN_FRAMES} persons a motion, make the extractor with `num_persons={MIN_FRAMES}`; pass such "
             "short clips as a list."
         )
-    elif isinstance(motions, (list, tuple)) and motions and np.isscalar(_first_scalar(motions, ndim)):
-        motions = [motions]  # one motion as nested lists of numbers
+    elif is_nested_motion(motions, ndim):
+        motions = [motions]
     motions = list(motions)
     skeletons = _one_each(skeleton, "skeleton", motions)
     rates = _one_each(fps, "fps", motions)
@@ -54,13 +54,13 @@ def _one_each(value, name: str, motions: list) -> list:
     return list(value)
 
 
-def _first_scalar(nested, depth: int):
-    """The element `depth` levels down the first entries, or the list where the nesting ends earlier."""
-    for _ in range(depth):
-        if not isinstance(nested, (list, tuple)) or not len(nested):
-            return nested
-        nested = nested[0]
-    return nested
+def is_nested_motion(motion, ndim: int = 3) -> bool:
+    """Whether lists in lists, down to numbers at the depth `ndim`, are one motion."""
+    for _ in range(ndim):
+        if not isinstance(motion, (list, tuple)) or not len(motion):
+            return False
+        motion = motion[0]
+    return isinstance(motion, (int, float, np.number))
 
 
 def _to_numpy(motion):
@@ -71,4 +71,4 @@ def _to_numpy(motion):
     return motion
 
 
-__all__ = ["as_lists"]
+__all__ = ["as_lists", "is_nested_motion"]

@@ -14,7 +14,9 @@ from transformers import AutoModel, Pipeline
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .configuration_motionpatch import MotionPatchConfig
 from .embedding_motionpatch import as_motion_lists, encode_motion, encode_text
+from .inputs_motionpatch import is_nested_motion
 
 
 PACKAGE = "modeling_motionpatch"  # the installed package; files and galleries are read by it, not by this file
@@ -41,6 +43,12 @@ class _MotionPatchPipeline(Pipeline):
                 f"pipeline({kwargs.get('task')!r}) needs a processor beside a model that is passed as an object: "
                 "`processor=MotionPatchProcessor.from_pretrained(...)`."
             )
+        found = getattr(model.config, "model_type", None)
+        if found != MotionPatchConfig.model_type:
+            raise ValueError(
+                f"pipeline({kwargs.get('task')!r}) needs a MotionPatchModel (model_type {MotionPatchConfig.model_type!r}), but "
+                f"{type(model).__name__} has model_type {found!r}; pass the name or folder of a MotionPatchModel."
+            )
         super().__init__(model, *args, processor=processor, **kwargs)
 
     def preprocess(self, query, skeleton=None, fps=None) -> dict:
@@ -51,7 +59,13 @@ class _MotionPatchPipeline(Pipeline):
         if isinstance(query, dict):
             skeleton = query.get("skeleton", skeleton)
             fps = query.get("fps", fps)
-            query = query["joints"] if "joints" in query else query["motion"]
+            found = [name for name in ("joints", "motion") if name in query]
+            if not found:
+                raise ValueError(
+                    f"A query is a dict with the keys {list(query)[:8]}; its positions are expected under `joints`, beside "
+                    "`fps` and `skeleton`."
+                )
+            query = query[found[0]]
         arrays, skeletons, rates = as_motion_lists(self.processor.feature_extractor, query, skeleton, fps)
         if len(arrays) != 1:
             raise ValueError(f"One query holds {len(arrays)} motions; pass several queries as a list.")
@@ -79,6 +93,8 @@ class _MotionPatchPipeline(Pipeline):
         """Runs the pipeline, see the class; a list of queries is embedded in batches and gives a list of results."""
         if not isinstance(inputs, (list, tuple)):
             return super().__call__(inputs, **kwargs)
+        if is_nested_motion(inputs):
+            return super().__call__(np.asarray(inputs), **kwargs)
         batch_size, own = kwargs.pop("batch_size", None), self._batch_size
         kwargs.pop("num_workers", None)
         self._batch_size = batch_size or own
@@ -177,6 +193,8 @@ class MotionRetrievalPipeline(_MotionPatchPipeline):
         return [hit if isinstance(hit, dict) else hit.to_dict() for hit in hits]
 
     def _embed_candidates(self, candidates, settings: dict) -> "_Candidates":
+        if isinstance(candidates, np.ndarray):
+            candidates = list(candidates)
         if isinstance(candidates, (str, dict)) or not isinstance(candidates, Sequence) or not len(candidates):
             raise ValueError(
                 f"`candidates` is {type(candidates).__name__} {candidates!r:.80}; a list of texts or motions with at "

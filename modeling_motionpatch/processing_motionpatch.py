@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from collections.abc import Mapping
 from typing import TypedDict
 
 from transformers import BatchFeature, ProcessorMixin
@@ -83,12 +84,12 @@ class MotionPatchProcessor(ProcessorMixin):
         return_tensors, text_kwargs = self._options(kwargs)
         data = {}
         if text is not None:
-            texts = [text] if isinstance(text, str) else list(text)
+            one = isinstance(text, (str, bytes, Mapping)) or not hasattr(text, "__iter__")
+            texts = [text] if one else list(text)
             wrong = [item for item in texts if not isinstance(item, str)]
             if wrong or not texts:
-                raise ValueError(
-                    f"`text` must be a string or a non-empty list of strings, got {wrong[0] if wrong else texts!r}."
-                )
+                got = f"{type(wrong[0]).__name__} {wrong[0]!r:.80}" if wrong else repr(texts)
+                raise ValueError(f"`text` must be a string or a non-empty list of strings, got {got}.")
             options = {"padding": True, "truncation": True, "return_token_type_ids": False, **text_kwargs}
             if options["truncation"] and options.get("max_length") is None:
                 limit = self.tokenizer.model_max_length

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_motion, tiny_config
-from transformers import AutoModel, AutoProcessor, pipeline
+from transformers import AutoModel, AutoProcessor, BertConfig, BertModel, pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 import modeling_motionpatch.pipeline_motionpatch as pipelines
@@ -84,7 +84,8 @@ def test_motion_queries_of_every_kind(parts, gallery, motions, tmp_path):
     expected = search(motions[1])[0]
     assert expected["id"] == "1" and expected["score"] == pytest.approx(1, abs=1e-5)
     as_dict = {"motion": motions[1], "skeleton": "smpl22", "fps": 20.0}
-    for query in (motion, as_dict, tmp_path / "query.npz", str(tmp_path / "query.npz"), torch.tensor(motions[1])):
+    files = tmp_path / "query.npz", str(tmp_path / "query.npz")
+    for query in (motion, as_dict, *files, torch.tensor(motions[1]), motions[1].tolist()):
         assert search(query)[0]["score"] == pytest.approx(expected["score"], abs=1e-5)
     assert search(motions[1], skeleton="smpl22", fps=10.0)[0]["score"] < 0.999
 
@@ -100,6 +101,7 @@ def test_candidates_are_ranked_in_both_directions(parts, motions, tiny_model, pr
     found = rank(texts, candidates=motions, top_k=2)
     scores = encode_text(tiny_model, processor, texts) @ encode_motion(tiny_model, processor, motions).T
     assert [[item["index"] for item in row] for row in found] == np.argsort(-scores)[:, :2].tolist()
+    assert rank(motions[0], candidates=np.array(texts)) == rank(motions[0], candidates=texts)
     held = pipeline("motion-retrieval", candidates=texts, **parts)
     assert held(motions[0]) == rank(motions[0], candidates=texts)
 
@@ -120,6 +122,11 @@ def test_wrong_arguments_are_named(parts, gallery, motions, tmp_path):
             search("a man", **call)
     with pytest.raises(ValueError, match="22 joints"):
         search(motions[0][:, :20], candidates=["a"])
+    with pytest.raises(ValueError, match="keys .'joint', 'fps'.; its positions are expected under `joints`"):
+        search({"joint": motions[0], "fps": 20.0}, candidates=["a"])
+    bert = BertModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    with pytest.raises(ValueError, match="needs a MotionPatchModel.*BertModel has model_type 'bert'"):
+        pipeline("motion-retrieval", model=bert, processor=parts["processor"])
     with pytest.raises(ValueError, match="needs a processor"):
         pipelines.MotionRetrievalPipeline(parts["model"], task="motion-retrieval")
     other = MotionPatchModel(tiny_config())

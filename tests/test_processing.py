@@ -114,7 +114,10 @@ def test_options_of_the_tokenizer(processor, motions):
     [
         ({}, ValueError, "Neither `text` nor `motions`"),
         ({"text": []}, ValueError, "non-empty list"),
-        ({"text": 5}, TypeError, "int"),
+        ({"text": 5}, ValueError, "got int 5"),
+        ({"text": b"walks"}, ValueError, "got bytes b'walks'"),
+        ({"text": {"caption": "walks"}}, ValueError, "got dict"),
+        ({"text": np.zeros((60, 22, 3))}, ValueError, r"(?s)got ndarray array.{1,80}$"),
         ({"text": ["a", None]}, ValueError, "None"),
         ({"text": [["a", "person"]]}, ValueError, r"\['a', 'person'\]"),
         ({"text": ["a", b"b"]}, ValueError, "b'b'"),
