@@ -12,7 +12,7 @@ from itertools import accumulate
 import numpy as np
 from transformers.utils import logging
 
-from .skeletons_motionpatch import Skeleton, lateral_axis, lateral_of_pose
+from .skeletons_motionpatch import Skeleton, get_skeleton, known_skeletons, lateral_axis, lateral_of_pose
 
 
 logger = logging.get_logger(__name__)
@@ -76,6 +76,9 @@ def check_joints(joints, skeleton: Skeleton, num_persons: int = 1, name: str = "
         raise MotionInputError(f"The {name} has shape {array.shape}; axis 1 must hold the {num_persons} persons.")
     if array.shape[-1] != 3 or array.shape[-2] != num_joints:
         remedy = f"pass the `skeleton=` it was recorded with (given: {skeleton.name!r} with {num_joints} joints)."
+        known = [each for each in known_skeletons() if get_skeleton(each).num_joints == array.shape[-2]]
+        if known:
+            remedy = f"{remedy[:-1]}; {' and '.join(map(repr, known))} would fit."
         if array.shape[-1] == 3 and array.shape[0] == num_joints:
             remedy = f"axis 0 has {num_joints} entries, so frames and joints look swapped: motion.swapaxes(0, -2)."
         elif array.shape[-2] == 3 and array.shape[-1] == num_joints:

@@ -6,6 +6,7 @@ Nothing that is read here can run code: safetensors, or `torch.load(weights_only
 import json
 import os
 import pickle
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,12 +40,20 @@ def _intact(name: str):
     except SafetensorError as error:
         raise ValueError(f"{name!r} is no intact safetensors file ({error}). Download or save it again.") from error
     except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))  # the rest of torch's message tells how to run it nevertheless
+        if found is None:
+            raise ValueError(
+                f"{name!r} is no intact file of tensors alone: corrupt, or a pickle that could run code when loaded, so it "
+                "was refused. Download it again, or save `model.state_dict()` by `torch.save` or as safetensors."
+            ) from error
         raise ValueError(
-            f"{name!r} holds more than tensors and could run code when loaded, so it was refused ({error}). "
+            f"{name!r} holds more than tensors ({found[1]}) and could run code when loaded, so it was refused. "
             "Ask for a safetensors file, or save `model.state_dict()` alone."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{name!r} is no intact file of weights ({error}).") from error
+        raise ValueError(
+            f"{name!r} is no intact file of weights ({str(error) or type(error).__name__}). Download or save it again."
+        ) from error
 
 
 class IntactLoading:
@@ -157,7 +166,13 @@ def _image_weights(name: str) -> tuple[dict, str | None, dict]:
             f"{name!r} is neither a file, a folder, a Hub name nor a timm model. `timm.list_models('vit_*')` lists "
             "the names."
         )
-    return timm.create_model(name, pretrained=True, num_classes=0).state_dict(), name, {}
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0).state_dict(), name, {}
+    except (OSError, RuntimeError) as error:  # no network, or weights that timm does not have
+        raise OSError(
+            f"The weights of timm's {name!r} could not be loaded ({error}). Pass a file or folder of them instead, with "
+            "`motion_architecture=` for a file."
+        ) from error
 
 
 def _architecture_arguments(arguments: dict | None) -> dict:

@@ -236,7 +236,8 @@ def test_linear_resampling_keeps_time(fps):
 
 
 BAD = {
-    "wrong joints": (random_motion(40, 20), {}, "22 joints"),
+    "wrong joints": (random_motion(40, 19), {}, "given: 'smpl22' with 22 joints.\\.$"),
+    "another skeleton": (random_motion(40, 21), {}, "given: 'smpl22' with 22 joints.; 'kit21' would fit"),
     "swapped": (random_motion(40).swapaxes(0, 1), {}, "swapped"),
     "xyz first": (random_motion(40).swapaxes(1, 2), {}, "xyz look swapped"),
     "features": (np.zeros((40, 263)), {}, "load_motion"),
