@@ -251,6 +251,7 @@ class Dangerous:
         return (open, (str(self.path), "w"))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pt_that_would_run_code_does_not_run(tmp_path):
     proof, plain = tmp_path / "it_ran", tmp_path / "control"
     import pickle
