@@ -27,6 +27,7 @@ _SCALE = ("#e3e8ef", "#a9c3df", "#5f94c9", "#2b62a4", "#0b2c5f")  # light to dar
 _ABSENT = "#ffffff"  # patches that the model is told to pass over
 _CELL = (64, 26)  # pixels of a patch in the map
 _STRIP = 150  # pixels high
+_LEAST_WIDTH = 400  # pixels: the scale below needs so many
 _LABELS = 84  # pixels for the names of the parts
 _HEAD, _FOOT = 22, 44  # pixels for title, and for seconds and scale
 
@@ -207,7 +208,7 @@ def render_attention(
     rows, columns = weights.shape
     width, height = _CELL
     top = (_HEAD if title else 4) + _STRIP
-    sheet = Image.new("RGB", (max(_LABELS + rows * width + 12, 360), top + columns * height + _FOOT), BACKGROUND)
+    sheet = Image.new("RGB", (max(_LABELS + rows * width + 12, _LEAST_WIDTH), top + columns * height + _FOOT), BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     span = (float(np.nanmin(weights)), float(np.nanmax(weights)))
     if title:

@@ -229,6 +229,19 @@ def test_queries_of_every_kind(gallery, motions, tmp_path, processor, tiny_model
     assert slow.score < 1 - 1e-4
 
 
+def test_encode_gives_the_vectors_that_are_searched_with(gallery, motions):
+    vectors = gallery.encode(["a person walks", motions[0]])
+    assert vectors.shape == (2, gallery.dim) and vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    for query, vector in zip(["a person walks", motions[0]], vectors):
+        expected = [(hit.index, hit.score) for hit in gallery.search(query, k=3)]
+        found = [(hit.index, hit.score) for hit in gallery.search_embeddings(vector, k=3)]
+        assert [row for row, _ in found] == [row for row, _ in expected]
+        np.testing.assert_allclose([score for _, score in found], [score for _, score in expected], atol=1e-6)
+    with pytest.raises(GalleryError, match="put it into a list"):
+        gallery.encode("a person walks")
+
+
 def test_similar_leaves_the_motion_itself_out(gallery):
     hits = gallery.similar("3", k=3)
     assert len(hits) == 3 and "3" not in [hit.id for hit in hits]
@@ -323,6 +336,17 @@ def test_broken_folders_are_refused(gallery, tmp_path):
     (folder / "gallery.json").write_text(json.dumps(manifest))
     with pytest.raises(GalleryError, match="outside"):
         MotionGallery.load(folder)
+    gallery.save(folder)
+    manifest = json.loads((folder / "gallery.json").read_text())
+    for name, values in (
+        ("files", [5, "data", [3]]), ("dim", ["8", -1, True]), ("dtype", ["int8", []]), ("num_windows", ["8", -1, 999]),
+        ("version", ["1", 0, True]), ("window_seconds", ["x"]), ("index", [5, {}]), ("model", [5, {"name": "x"}]),
+        ("skipped", [5, [5], [["a", 1]]]), ("notes", [[["a"]]]),
+    ):  # fmt: skip
+        for value in values:
+            (folder / "gallery.json").write_text(json.dumps({**manifest, name: value}))
+            with pytest.raises(GalleryError, match="gallery.json"):
+                MotionGallery.load(folder)
 
 
 def test_another_model_is_refused(gallery, tiny_model, processor, tokenizer, tmp_path):

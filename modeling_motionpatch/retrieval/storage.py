@@ -26,6 +26,39 @@ FILE_BYTES = 500 * 2**20  # of embeddings a file, so that readers can share the 
 BATCH_ROWS = 16_384  # rows a record batch; mapped from disk, each is one block of the search
 
 
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _are_pairs(value) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in value
+    )
+
+
+_MANIFEST_RULES = {
+    "files": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "dim": lambda value: type(value) is int and value > 0,
+    "dtype": lambda value: value in DTYPES,
+    "num_windows": lambda value: type(value) is int and value >= 0,
+    "window_seconds": lambda value: value is None or _is_number(value),
+    "stride_seconds": lambda value: value is None or _is_number(value),
+    "index": lambda value: value is None or (isinstance(value, dict) and _is_number(value.get("recall"))),
+    "model": lambda value: (
+        value is None
+        or (
+            isinstance(value, dict)
+            and isinstance(value.get("name"), str)
+            and isinstance(value.get("config"), dict)
+            and isinstance(value.get("weights"), dict)
+            and {"dim", "dtype"} <= value.keys()
+        )
+    ),
+    "skipped": _are_pairs,
+    "notes": _are_pairs,
+}
+
+
 class GalleryError(ValueError):
     """A folder that holds no gallery, or a broken one, or a gallery that does not fit what is asked of it."""
 
@@ -245,11 +278,14 @@ def read_manifest(folder: Path) -> dict:
         raise GalleryError(f"{path}: cannot be read ({error}).") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise GalleryError(f"{path}: is not the {MANIFEST} of a gallery.")
-    if not isinstance(manifest.get("version"), int) or manifest["version"] > VERSION:
-        raise GalleryError(f"{path}: has version {manifest.get('version')!r}; this package reads up to {VERSION}.")
+    if type(manifest.get("version")) is not int or not 1 <= manifest["version"] <= VERSION:
+        raise GalleryError(f"{path}: has version {manifest.get('version')!r}; this package reads 1 to {VERSION}.")
     missing = [name for name in ("files", "dim", "dtype", "num_windows") if name not in manifest]
     if missing:
         raise GalleryError(f"{path}: lacks {', '.join(missing)}.")
+    for name, fits in _MANIFEST_RULES.items():
+        if name in manifest and not fits(manifest[name]):
+            raise GalleryError(f"{path}: `{name}` is {str(manifest[name])[:60]!r}, which no gallery has.")
     outside = [name for name in manifest["files"] if Path(name).is_absolute() or ".." in Path(name).parts]
     if outside:
         raise GalleryError(f"{path}: names files outside its folder: {outside[:3]}.")
