@@ -246,7 +246,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             name = f"motion {index}" if len(motions) > 1 else "motion"
             joints = check_joints(motion, of_skeleton, self.num_persons, name)
             if index == 0 and not self.reference_length:  # one speaks for all that are given together
-                warn_of_size(joints)
+                warn_of_size(joints, of_skeleton)
             if rate != self.fps:
                 given = len(joints)
                 joints = resample_joints(joints, rate, self.fps, self.resampling)

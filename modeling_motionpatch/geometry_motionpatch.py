@@ -21,7 +21,7 @@ MIN_FRAMES = 2  # a single pose is no motion
 BONE_FRAMES = 8  # bones keep their lengths, so a few frames tell them
 SHORTEST_BONE = 1e-9  # [m]
 FARTHEST = 1e17  # [m]; float32 squares of what is farther away overflow
-SMALLEST_BODY, LARGEST_BODY = 0.1, 10.0  # [m]; centimetres make 170 of a person, and inches 67
+SHORTEST_BODY, LONGEST_BODY = 0.02, 10.0  # [m] from pelvis to head; centimetres make 60 of it, inches 24
 MIN_LEVEL = 0.3  # sine: hips and shoulders steeper than about 70 degrees do not tell which way a person faces
 
 
@@ -51,8 +51,9 @@ def check_joints(joints, skeleton: Skeleton, num_persons: int = 1, name: str = "
         array = np.asarray(joints)
         if array.dtype == object or array.dtype.kind not in "fiu":
             raise TypeError(f"dtype {array.dtype}")
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32, copy=False)
+        if array.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                array = array.astype(np.float32)
     except (TypeError, ValueError) as error:
         remedy = "give joint positions of shape (T, J, 3) in metres"
         if isinstance(joints, (str, bytes, os.PathLike)):
@@ -92,7 +93,7 @@ def check_joints(joints, skeleton: Skeleton, num_persons: int = 1, name: str = "
         )
     flat = array.reshape(-1)
     with np.errstate(all="ignore"):
-        finite = np.isfinite(np.dot(flat, flat))  # one fast pass tells whether to look closer
+        finite = math.isfinite(np.dot(flat, flat))  # one fast pass tells whether to look closer
     if not finite and (bad := _unusable_frames(array)).size:
         listed = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
         raise MotionInputError(
@@ -107,19 +108,27 @@ def _unusable_frames(array: np.ndarray) -> np.ndarray:
         return np.flatnonzero(~(np.abs(array) < FARTHEST).reshape(len(array), -1).all(axis=1))
 
 
-def warn_of_size(joints: np.ndarray) -> None:
-    """Warns where a body `(T, ..., J, 3)` cannot be in metres, by its extent in the first frame; costs microseconds."""
-    pose = joints[0]
-    while pose.ndim > 2:
-        pose = pose[0]
-    extent = float((pose.max(axis=0) - pose.min(axis=0)).max())
-    if SMALLEST_BODY <= extent <= LARGEST_BODY:
-        return
-    about = f"about {10.0 ** round(math.log10(extent)):g} m across" if extent > 0 else "all in one place"
-    logger.warning_once(
-        f"The joints of a motion are {about} in its first frame, but positions must be in metres: divide centimetres by "
-        "100, millimetres by 1000; `reference_length` brings every person to one size."
+def warn_of_size(joints: np.ndarray, skeleton: Skeleton) -> None:
+    """Warns where a person `(T, ..., J, 3)` cannot be in metres, by the length of the torso (or a limb) in the first frame."""
+    chain = max(
+        (skeleton.chains[part] for part in ("torso", "left_leg", "right_leg", "left_arm", "right_arm")), key=_spans
     )
+    if not _spans(chain):
+        return
+    pose = joints[0] if joints.ndim == 3 else joints[0, 0]
+    length = math.dist(pose[chain[0]].tolist(), pose[chain[-1]].tolist())
+    if SHORTEST_BODY <= length <= LONGEST_BODY:
+        return
+    about = f"about {10.0 ** round(math.log10(length)):g} m apart" if length > 0 else "in one place"
+    logger.warning_once(
+        f"{skeleton.joints[chain[0]]!r} and {skeleton.joints[chain[-1]]!r} of a motion are {about} in its first frame, but "
+        "positions must be in metres: divide centimetres by 100, millimetres by 1000. (`reference_length` brings every "
+        "person to one size.)"
+    )
+
+
+def _spans(chain: Sequence[int]) -> bool:
+    return len(chain) > 1
 
 
 def check_fps(fps) -> float:
@@ -306,15 +315,16 @@ def points_matrix(
                 block[list(chain)] = chain_weights(len(chain), num_points, interpolation).T
         return _side_by_side(blocks)
     many = isinstance(channels, list)
-    lengths = layout.lengths(channels if many else [channels]) + layout.is_bone  # (B, parts, K - 1) [m]
+    lengths = layout.lengths(channels if many else [channels])  # (B, parts, K - 1)
     ends = lengths.cumsum(axis=-1)
-    divisor = lengths + layout.no_bone
+    divisor = lengths + layout.no_length
     # Share of each bone before a point, (B, parts, K - 1, N): (fraction * whole length - start of the bone) / its length.
     passed = (ends[..., -1:] / divisor)[..., None] * layout.fractions
     passed -= ((ends - lengths) / divisor)[..., None]
     np.minimum(np.maximum(passed, 0, out=passed), 1, out=passed)
     # A point lies at the chain's first joint, plus its share of the way along each bone.
-    blocks = layout.first + layout.bones @ passed.astype(np.float32)  # (B, parts, J, N)
+    blocks = layout.bones @ passed.astype(np.float32)  # (B, parts, J, N)
+    blocks += layout.first
     matrices = _side_by_side(blocks)
     return matrices if many else matrices[0]
 
@@ -335,9 +345,9 @@ class _Layout:
         most = max(2, counts.max())
         filled = np.array([[*chain, *(chain or (0,))[-1:] * most][:most] for chain in self.chains])  # (parts, K)
         self.fathers, self.children = filled[:, :-1].ravel(), filled[:, 1:].ravel()
-        real = np.arange(1, most) < counts
-        self.is_bone = SHORTEST_BONE * real  # keeps bones of length zero increasing
-        self.no_bone = 1.0 - real  # a divisor for what is no bone
+        self.no_length = np.where(
+            np.arange(1, most) < counts, SHORTEST_BONE, 1.0
+        )  # keeps what has none from dividing by 0
         self.fractions = np.linspace(0.0, 1.0, num_points)
         each = np.eye(self.num_joints, dtype=np.float32)[filled]  # (parts, K, J)
         self.first = (each[:, :1] * (counts > 0)[..., None]).swapaxes(1, 2)  # (parts, J, 1)
@@ -346,16 +356,18 @@ class _Layout:
         )  # (parts, J, K - 1): child - father
 
     def lengths(self, motions: "list[np.ndarray]") -> np.ndarray:
-        """Positions (3, T, J) of B motions -> mean length [m] of each bone, `(B, parts, K - 1)`, over a few frames each."""
+        """Positions (3, T, J) of B motions -> length of each bone, summed over a few frames: `(B, parts, K - 1)`.
+
+        Sums, not means: where a point lies depends on the ratios within a chain alone.
+        """
         few = [motion[:, :: max(1, motion.shape[1] // BONE_FRAMES)] for motion in motions]
         frames = few[0] if len(few) == 1 else np.concatenate(few, axis=1)  # (3, F, J), all motions at once
         bones = frames.take(self.children, axis=-1)
         bones -= frames.take(self.fathers, axis=-1)  # (3, F, parts * (K - 1))
         bones *= bones
-        lengths = np.sqrt(np.add.reduce(bones, axis=0))
-        counts = [each.shape[1] for each in few]
-        sums = np.add.reduceat(lengths, [0, *accumulate(counts[:-1])], axis=0, dtype=np.float64)
-        return (sums / np.array(counts)[:, None]).reshape(-1, *self.is_bone.shape)
+        starts = [0, *accumulate(each.shape[1] for each in few[:-1])]
+        sums = np.add.reduceat(np.sqrt(np.add.reduce(bones, axis=0)), starts, axis=0, dtype=np.float64)
+        return sums.reshape(-1, *self.no_length.shape)
 
 
 _layout = functools.lru_cache(maxsize=256)(_Layout)

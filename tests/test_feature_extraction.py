@@ -281,7 +281,7 @@ def test_bad_motions_are_refused(case):
 
 
 @pytest.mark.parametrize(
-    "factor,about", [(1.0, None), (100.0, "about 100 m across"), (1000.0, "about 1000 m"), (0.0, "one place")]
+    "factor,about", [(1.0, None), (100.0, "about 100 m apart"), (1000.0, "about 1000 m"), (0.0, "one place")]
 )
 def test_other_units_are_noticed(factor, about, monkeypatch):
     warnings = []
