@@ -47,6 +47,15 @@ def test_motion_retrieval_in_batches_agrees_with_the_official_numbers():
     assert (result["protocol"], result["num_pairs"], result["num_queries"]) == ("all", 150, 150)
 
 
+@pytest.mark.parametrize("captions, protocol", [(("a", "b", "a"), "all"), ((None,) * 3, "all_strict")])
+def test_motion_retrieval_pair_by_pair(captions, protocol):
+    metric = load_metric("motion_retrieval")
+    for row, caption in zip(np.eye(3), captions):
+        given = {} if caption is None else {"captions": caption}
+        metric.add(text_embeds=row, motion_embeds=row, **given)
+    assert metric.compute(protocol=protocol)["t2m/R@1"] == 100.0
+
+
 def test_motion_retrieval_passes_options_on():
     texts, motions, captions = embeddings()
     metric = evaluate.load(str(EVALUATE_MODULES["motion_retrieval"]))

@@ -48,7 +48,7 @@ RUNS = {
     "one step by two in parts": (ONE_STEP | {"chunk_size": 2}, [{"world": 2}]),
     "one step with ignored pairs by two": (ONE_STEP | IGNORED, [{"world": 2}]),
     "fsdp": ({}, [{"world": 2, "fsdp": True}]),
-    "fsdp killed": ({}, [{"world": 2, "fsdp": True, "kill_at": 5}, {"world": 2, "fsdp": True}]),
+    "fsdp killed": ({}, [{"world": 2, "fsdp": True, "kill_at": 5}, {}, {"world": 2, "fsdp": True}]),
     "newest spoiled": ({}, [{"kill_at": 5}, {"spoil": True}]),
     "killed while publishing": ({}, [{"kill_in_export": True}, {}]),
     # 25 clips: the last batch is one pair
@@ -155,7 +155,8 @@ def test_two_processes_resume(runs):
 
 def test_fsdp_trains_like_two_processes(runs):
     (two, _), (whole, codes), (killed, killed_codes) = (runs[n] for n in ("two processes", "fsdp", "fsdp killed"))
-    assert codes == [[0, 0]] and killed_codes == [[-9, -9], [0, 0]], runs["output"]
+    assert codes == [[0, 0]] and killed_codes == [[-9, -9], [2], [0, 0]], runs["output"]
+    assert "was saved by FSDP" in runs["output"]
     same_run(whole, killed)
     checkpoint = CheckpointStore(whole).newest()
     assert (checkpoint / "pytorch_model_fsdp.bin").is_file()  # it was FSDP, and what it wrote needs no unpickling

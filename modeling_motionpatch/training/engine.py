@@ -102,6 +102,10 @@ class Trainer:
         self.finish()
         return 0
 
+    @property
+    def _fsdp(self) -> bool:
+        return self.accelerator.distributed_type == DistributedType.FSDP
+
     def say(self, text: str) -> None:
         """One line for the reader, from the main process."""
         if self.accelerator.is_main_process:
@@ -172,7 +176,7 @@ class Trainer:
         self.num_parameters = sum(parameter.numel() for parameter in model.parameters())
         if args.gradient_checkpointing:
             setup.checkpoint_activations(model)
-        if accelerator.distributed_type == DistributedType.FSDP:
+        if self._fsdp:
             setup.make_shardable(model)
         towers = TowerPair(model).train()
         if accelerator.num_processes > 1 and self.planner is not None:
@@ -231,7 +235,14 @@ class Trainer:
 
     def _check_resumable(self, path: Path) -> None:
         """Raises where the run to go on with has other settings."""
-        before, now = self.checkpoints.read_progress(path)["arguments"], self.args.to_dict()
+        progress = self.checkpoints.read_progress(path)
+        if progress.get("fsdp", False) != self._fsdp:
+            kind = "FSDP" if progress.get("fsdp") else "processes without FSDP"
+            raise TrainingError(
+                f"The run in {str(self.output_dir)!r} was saved by {kind}, whose checkpoints others cannot read; launch it "
+                "as before, or pass --overwrite to start anew."
+            )
+        before, now = progress["arguments"], self.args.to_dict()
         changed = [key for key in now if key not in MAY_CHANGE and before.get(key) != now[key]]
         if changed:
             raise TrainingError(
@@ -242,7 +253,8 @@ class Trainer:
     def _restore(self, path: Path) -> None:
         """Everything as it was when the checkpoint was written."""
         progress = self.checkpoints.load(self.accelerator, path)
-        del progress["arguments"]
+        for key in ("arguments", "fsdp"):
+            progress.pop(key, None)
         if progress.pop("num_processes") != self.accelerator.num_processes:
             self.say("The number of processes has changed: the clips keep their order, dropout will differ.")
         problem = progress["best"] and weights_problem(self.checkpoints.folder, progress["best"])
@@ -349,6 +361,7 @@ class Trainer:
             **self.progress,
             "arguments": self.args.to_dict(),
             "num_processes": self.accelerator.num_processes,
+            "fsdp": self._fsdp,
         }
         self.checkpoints.save(self.accelerator, state)
         self._count_time("saving")

@@ -54,6 +54,10 @@ class MotionRetrieval(evaluate.Metric):
             captions = [None] * len(text_embeds)
         super().add_batch(text_embeds=text_embeds, motion_embeds=motion_embeds, captions=captions)
 
+    def add(self, *, text_embeds, motion_embeds, captions=None):
+        """Adds one pair to the stack."""
+        super().add(text_embeds=text_embeds, motion_embeds=motion_embeds, captions=captions)
+
     def _compute(self, text_embeds, motion_embeds, captions, protocol="all", **options):
         captions = None if captions[0] is None else captions
         metrics = retrieval_metrics(text_embeds, motion_embeds, captions, protocol, **options)
