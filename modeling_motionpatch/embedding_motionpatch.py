@@ -187,6 +187,7 @@ def encode_motion(
     if long_motions not in ("mean", "first"):
         raise ValueError(f"`long_motions` is {long_motions!r}; it must be 'mean' or 'first'.")
     extractor = getattr(processor, "feature_extractor", processor)
+    _check_tower(model, "motion")
     arrays, skeletons, rates = as_motion_lists(extractor, motions, skeleton, fps)
     window, stride = window_frames(extractor)
     owners: list[int] = []
@@ -212,6 +213,10 @@ def as_motion_lists(feature_extractor, motions, skeleton=None, fps=None):
 
     `skeleton` and `fps` are one for all, one a motion, or `None` for what the motions or the extractor say.
     """
+    if not hasattr(feature_extractor, "joints_to_points"):
+        raise ValueError(
+            f"A {type(feature_extractor).__name__} makes no patches; pass a MotionPatchProcessor or its feature extractor."
+        )
     arrays, skeletons, rates = feature_extractor._as_lists(motions, skeleton, fps)
     return arrays, [get_skeleton(of_skeleton) for of_skeleton in skeletons], [check_fps(rate) for rate in rates]
 

@@ -129,6 +129,10 @@ def test_wrong_arguments_are_named(parts, gallery, motions, tmp_path):
         pipeline("motion-retrieval", model=bert, processor=parts["processor"])
     with pytest.raises(ValueError, match="needs a processor"):
         pipelines.MotionRetrievalPipeline(parts["model"], task="motion-retrieval")
+    with pytest.raises(
+        ValueError, match="PreTrainedTokenizerFast makes no patches|TokenizersBackend makes no patches"
+    ):
+        encode_motion(parts["model"], parts["processor"].tokenizer, motions[0])
     other = MotionPatchModel(tiny_config())
     with pytest.raises(ValueError, match="other weights"):
         pipeline("motion-retrieval", model=other, processor=parts["processor"], gallery=gallery)
