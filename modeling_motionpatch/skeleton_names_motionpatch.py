@@ -53,7 +53,9 @@ _MIDLINE = frozenset(("waist", "spine", "neck", "back", "abdomen"))  # `lwaist` 
 _SHORT = {"uarm": "upperarm", "farm": "forearm", "uleg": "upperleg"}
 _LOWER = {"larm": "lowerarm", "lleg": "lowerleg"}  # where the name tells the side by a word of its own: `r_larm`
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_VERTEBRA = re.compile(r"j?[LTC]\d{1,2}(?:[LTCS]\d{1,2}|(head))?", re.IGNORECASE)  # Xsens: L5, T12, jL5S1, jC1Head
+_VERTEBRA = re.compile(  # Xsens: L5, T12, jL5S1, jC1Head, with whatever stands around it
+    r"(?:^|[-_. ])j?[LTC]\d{1,2}(?:[LTCS]\d{1,2}|(head))?(?=$|[-_. ])", re.IGNORECASE
+)
 _MOTIVE = re.compile(r"(?<![A-Za-z])([LR])([UFL])(?=(?:Arm|Leg)(?![a-z]))")  # LUArm, LFArm of Motive
 _MOTIVE_WORDS = {"U": "Upper", "F": "Fore", "L": "Lower"}
 _COMPOUNDS = (  # two tokens that make one word; the longer reading decides the rank (`UpLeg` is no `Leg`)
@@ -85,9 +87,11 @@ def parse_joint(joint: str) -> tuple[str, tuple[str, ...]]:
     ```
     """
     bare = re.split(r"[:|]", joint)[-1]  # Maya namespaces and paths: mixamorig:LeftArm, Armature|Hips
-    vertebra = _VERTEBRA.fullmatch(bare)
-    if vertebra:  # L5 has no left side
-        return "", ("head",) if vertebra[1] else ("vertebra", bare)
+    vertebra = _VERTEBRA.search(bare)
+    if vertebra:  # L5 has no left side, but Toe_L5 has
+        around = _TOKEN.findall(bare[: vertebra.start()] + "_" + bare[vertebra.end() :])
+        if not any(_split_side(token.lower())[1] in _WORDS for token in around):
+            return "", ("head",) if vertebra[1] else ("vertebra", bare)
     if not bare.isascii():
         for word, english in _JAPANESE:
             bare = bare.replace(word, f"_{english}_")

@@ -13,6 +13,7 @@ import pytest
 from conftest import SHARED, needs_shared
 
 from modeling_motionpatch import BODY_PARTS, Skeleton, SkeletonError, get_skeleton, known_skeletons
+from modeling_motionpatch.skeleton_names_motionpatch import parse_joint
 from modeling_motionpatch.skeletons_motionpatch import lateral_axis
 
 
@@ -283,6 +284,11 @@ def test_odd_spellings_and_trees(name):
         skeleton = Skeleton.from_hierarchy(*tree_)
         found = {part: " ".join(skeleton.joints[index] for index in chain) for part, chain in skeleton.chains.items()}
         assert found == expected
+
+
+def test_vertebrae_and_numbered_sides():
+    assert parse_joint("L5") == ("", ("vertebra", "L5")) and parse_joint("Rig_jL5S1_jnt")[0] == ""
+    assert parse_joint("toe_L5") == ("left", ("toe", "5")) and parse_joint("L1_hand")[0] == "left"
 
 
 def test_a_limb_whose_side_nobody_tells_is_not_passed_over():
