@@ -151,6 +151,7 @@ def test_two_processes_resume(runs):
     (whole, codes), (killed, killed_codes) = runs["two processes"], runs["two processes killed"]
     assert codes == [[0, 0]] and killed_codes == [[-9, -9], [0, 0]], runs["output"]
     same_run(whole, killed)
+    assert "Warning" not in runs["output"]
 
 
 def test_fsdp_trains_like_two_processes(runs):

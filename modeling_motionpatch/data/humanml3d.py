@@ -18,6 +18,7 @@ from .sources import (
     MotionSource,
     check_max_items,
     choose_splits,
+    distinct_ids,
     file_stamps,
     folder_stamps,
     is_plain_name,
@@ -107,14 +108,10 @@ def _text_motion_source(
     def rows(report: SkipReport) -> Iterator[tuple[str, dict]]:
         scale = _metres_per_unit(folder, [clip for split in chosen for clip in ids[split]], skeleton, units, report)
         for split in chosen:
-            count, seen = 0, set()
-            for clip in ids[split]:
+            count = 0
+            for clip in distinct_ids(ids[split], split, report):
                 if max_items is not None and count >= max_items:
                     break
-                if clip in seen:
-                    report.add(split, clip, "listed twice")
-                    continue
-                seen.add(clip)
                 if not include_mirrored and clip.startswith(MIRRORED_PREFIX):
                     report.add(split, clip, "mirrored (include_mirrored=False)")
                     continue

@@ -16,6 +16,7 @@ from .sources import (
     MotionSource,
     check_max_items,
     choose_splits,
+    distinct_ids,
     file_stamps,
     folder_stamps,
     is_plain_name,
@@ -80,14 +81,10 @@ def interhuman_source(
 
     def rows(report: SkipReport) -> Iterator[tuple[str, dict]]:
         for split in chosen:
-            count, seen = 0, set()
-            for clip in ids[split]:
+            count = 0
+            for clip in distinct_ids(ids[split], split, report):
                 if max_items is not None and count >= max_items:
                     break
-                if clip in seen:
-                    report.add(split, clip, "listed twice")
-                    continue
-                seen.add(clip)
                 if clip in ignored:
                     report.add(split, clip, "in ignore_list.txt")
                     continue

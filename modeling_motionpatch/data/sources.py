@@ -128,6 +128,17 @@ def read_ids(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
+def distinct_ids(ids: list[str], split: str, report: SkipReport) -> Iterator[str]:
+    """The ids of a split's list in order, each once; repetitions are reported."""
+    seen = set()
+    for item in ids:
+        if item in seen:
+            report.add(split, item, "listed twice")
+            continue
+        seen.add(item)
+        yield item
+
+
 def is_plain_name(name: str) -> bool:
     """Whether an id from a list can be used as a file name without leaving the folder."""
     return bool(name) and name not in (".", "..") and not any(character in name for character in "/\\\0:")

@@ -9,6 +9,7 @@ import math
 import shutil
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import torch
@@ -95,7 +96,9 @@ class Trainer:
             self.say(f"The run in {self.output_dir} has finished; pass --overwrite to start anew.")
             return 0
         self.prepare()
-        with _Signals(self):
+        with _Signals(self), warnings.catch_warnings():
+            # Of DistributedDataParallel about the class token's gradient (1, 1, D), whose strides mean nothing
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             if not self.train():
                 self.say("Stopped by a signal; all is saved. Run the same command with --resume to go on.")
                 return EXIT_INTERRUPTED
