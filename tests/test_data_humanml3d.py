@@ -193,3 +193,24 @@ def test_a_real_clip(tmp_path, load):
     data = load("humanml3d", folder)
     np.testing.assert_array_equal(data["train"][0]["motion"], joints.astype(np.float32))
     assert data["train"][0]["motion"].shape == (170, 22, 3) and not data.skip_report.notes
+
+
+def test_files_as_editors_leave_them(tmp_path, load):
+    """Byte order mark, CRLF, no last newline, Windows' Latin-1, white space and blank lines in lists, float64."""
+    folder = write_humanml3d(tmp_path / "HumanML3D", clips_per_split=3, defects=False)
+    texts = {
+        "AB0001": b"\xef\xbb\xbfa person bows#a/DET#0.0#0.0\r\nhe bows#he/PRON#0.0#0.0",
+        "AB0002": b"a person bows \x85 twice#a/DET#0.0#0.0\n",
+        "AB0003": "a person\u2028bows at caf\u00e9 #2#a/DET#0.0#0.0\n".encode(),
+    }
+    for name, text in texts.items():
+        np.save(folder / "new_joints" / f"{name}.npy", moving_person("bows", 60).astype(np.float64))
+        (folder / "texts" / f"{name}.txt").write_bytes(text)
+    (folder / "train.txt").write_bytes(b"\xef\xbb\xbfAB0001 \r\n\r\n\tAB0002\r\nAB0003\r\nAB0001")
+    data = load("humanml3d", folder, splits="train")
+    rows = {row["id"]: row for row in data["train"]}
+    assert rows["AB0001"]["captions"] == ["a person bows", "he bows"]
+    assert rows["AB0002"]["captions"] == ["a person bows \u2026 twice"]
+    assert rows["AB0003"]["captions"] == ["a person\u2028bows at caf\u00e9 #2"]
+    assert all(row["motion"].shape == (60, 22, 3) and row["motion"].dtype == np.float32 for row in rows.values())
+    assert data.skip_report.counts == {"listed twice": 1}

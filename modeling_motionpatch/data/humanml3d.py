@@ -25,7 +25,7 @@ from .sources import (
     joints_problem,
     load_array,
     read_ids,
-    read_text,
+    read_lines,
     resolve_folder,
 )
 
@@ -180,7 +180,7 @@ def _clip_rows(
         return []
 
     spans: dict[tuple[float, float], list[str]] = {}
-    for number, line in enumerate(read_text(text_path).splitlines(), start=1):
+    for number, line in enumerate(read_lines(text_path), start=1):
         if not line.strip():
             continue
         try:

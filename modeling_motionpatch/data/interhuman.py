@@ -23,7 +23,7 @@ from .sources import (
     joints_problem,
     load_array,
     read_ids,
-    read_text,
+    read_lines,
     resolve_folder,
 )
 
@@ -133,7 +133,7 @@ def _row(folder: Path, split: str, clip: str, report: SkipReport) -> dict | None
     if not text_path.is_file():
         report.add(split, clip, "missing text file", f"{TEXTS_DIR}/{clip}.txt")
         return None
-    captions = [line.strip() for line in read_text(text_path).splitlines() if line.strip()]
+    captions = [line.strip() for line in read_lines(text_path) if line.strip()]
     if not captions:
         report.add(split, clip, "no caption")
         return None

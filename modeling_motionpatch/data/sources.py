@@ -115,17 +115,28 @@ def file_stamps(folder: Path, paths: Iterable[Path]) -> list[FileStamp]:
 
 
 def read_text(path: Path) -> str:
-    """A text file as UTF-8, or as Latin-1 where it is not UTF-8 (some copies of KIT-ML)."""
+    """A text file as UTF-8, or as Windows' or ISO's Latin-1 where it is not UTF-8 (some copies of KIT-ML)."""
     content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return content.decode("latin-1")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file.
+
+    They end at line feeds and carriage returns alone: `str.splitlines` would also cut a caption at an ellipsis of
+    Latin-1 (0x85) or a Unicode separator.
+    """
+    return read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_ids(path: Path) -> list[str]:
     """One id a line, without blank lines."""
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in read_lines(path) if line.strip()]
 
 
 def distinct_ids(ids: list[str], split: str, report: SkipReport) -> Iterator[str]:
