@@ -16,6 +16,7 @@ from .rendering_base import (
     OTHER_COLOR,
     PART_COLORS,
     RenderingError,
+    at_the_pelvis,
     bones_of,
     check_fps,
     check_joints,
@@ -192,6 +193,7 @@ def render_strip(
     Image, _ = _pil()
     view = view_matrix(azimuth + first_heading(joints, skeleton), elevation)
     bones = bones_of(skeleton)
+    joints = at_the_pelvis(joints, skeleton)
     frames = np.unique(np.linspace(0, len(joints) - 1, min(num_frames, len(joints))).round().astype(int))
     roots = joints[:, skeleton.pelvis].copy()
     centred = joints.copy()
@@ -255,6 +257,7 @@ def draw_frames(
     joints, skeleton = check_joints(joints, skeleton)
     view = view_matrix(azimuth + first_heading(joints, skeleton), elevation)
     bones = bones_of(skeleton)
+    joints = at_the_pelvis(joints, skeleton)
     trail = joints[:, skeleton.pelvis] * [1, 0, 1]
     if follow is None:
         follow = float(np.ptp(trail, axis=0).max()) > _FOLLOW_METRES

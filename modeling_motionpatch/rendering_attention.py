@@ -12,10 +12,10 @@ import numpy as np
 from .rendering_base import (
     BACKGROUND,
     RenderingError,
+    at_the_pelvis,
     bones_of,
     check_suffix,
     first_heading,
-    joints_above,
     view_matrix,
 )
 from .skeletons_motionpatch import BODY_PARTS, Skeleton
@@ -208,7 +208,9 @@ def render_attention(
     rows, columns = weights.shape
     width, height = _CELL
     top = (_HEAD if title else 4) + _STRIP
-    sheet = Image.new("RGB", (max(_LABELS + rows * width + 12, _LEAST_WIDTH), top + columns * height + _FOOT), BACKGROUND)
+    sheet = Image.new(
+        "RGB", (max(_LABELS + rows * width + 12, _LEAST_WIDTH), top + columns * height + _FOOT), BACKGROUND
+    )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     span = (float(np.nanmin(weights)), float(np.nanmax(weights)))
     if title:
@@ -248,7 +250,7 @@ def _poses(attention: AttentionMap, span: tuple[float, float], size: tuple[int, 
     view = view_matrix(35.0 + first_heading(joints, skeleton), 12.0)  # the three-quarter view of `render_strip`
     middles = (0.5 * (attention.edges[:-1] + attention.edges[1:]) * per_second).astype(int)
     centred = joints[np.minimum(middles, len(joints) - 1)]
-    centred[:, joints_above(skeleton)] = centred[:, [skeleton.pelvis]]
+    centred = at_the_pelvis(centred, skeleton)
     centred[..., [0, 2]] -= centred[:, skeleton.pelvis][:, None, [0, 2]]
     seen = (centred @ view.T)[..., :2].reshape(-1, 2)
     low, top = seen.min(axis=0), seen.max(axis=0)

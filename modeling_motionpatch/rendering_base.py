@@ -60,6 +60,13 @@ def joints_above(skeleton: Skeleton) -> list[int]:
     return joints
 
 
+def at_the_pelvis(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Joints `(..., J, 3)` with those that the pelvis hangs on moved to it: they are no body parts, and may stay behind."""
+    joints = joints.copy()
+    joints[..., joints_above(skeleton), :] = joints[..., [skeleton.pelvis], :]
+    return joints
+
+
 def bones_of(skeleton: Skeleton) -> list[tuple[int, int, str]]:
     """(parent, child, colour) of every bone, but for those above the pelvis, which join a body to the world's origin."""
     above = joints_above(skeleton)

@@ -14,11 +14,11 @@ from .rendering_base import (
     OTHER_COLOR,
     PART_COLORS,
     RenderingError,
+    at_the_pelvis,
     bones_of,
     check_fps,
     check_joints,
     first_heading,
-    joints_above,
 )
 from .skeletons_motionpatch import Skeleton, get_skeleton
 
@@ -169,8 +169,7 @@ def player_clip(moment: Moment, azimuth: float = VIEW_DEGREES) -> dict:
     bones = [(a + offset, b + offset, color) for offset in offsets for a, b, color in bones_of(skeleton)]
     heads = [[torso[-2] + offset, torso[-1] + offset] for offset in offsets] if len(torso) >= 3 else []
     persons = persons.astype(np.float64)
-    # A root that stays on the floor is no body part: it is drawn where the pelvis is.
-    persons[:, :, joints_above(skeleton)] = persons[:, :, [skeleton.pelvis]]
+    persons = at_the_pelvis(persons, skeleton)
     joints = persons.reshape(len(persons), -1, 3)
     origin = joints[0, skeleton.pelvis].copy()
     origin[1] = joints[..., 1].min()

@@ -19,6 +19,9 @@ import modeling_motionpatch
 from modeling_motionpatch import MotionGallery, MotionPatchFeatureExtractor, MotionPatchModel, MotionPatchProcessor
 from modeling_motionpatch import cli as cli_package
 from modeling_motionpatch.cli import common, main
+from modeling_motionpatch.data.generated import generate_motion
+from modeling_motionpatch.io import Motion, save_motion
+from modeling_motionpatch.skeletons_motionpatch import get_skeleton
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -256,6 +259,42 @@ def test_index_goes_on_after_an_interruption(capsys, takes, model_dir, tmp_path,
     assert json.loads(out)["motions"] == len(ACTIONS) + 1
 
 
+@pytest.mark.parametrize("extra", [(), ("--up", "y")])
+def test_index_leaves_out_a_t_pose_and_says_so(capsys, model_dir, tmp_path, extra):
+    """With and without options for files, which take another way through the package."""
+    skeleton, take = get_skeleton("smpl22"), generate_motion("wave", rng=0).joints
+    pose = take[0].copy()
+    for side, part in ((1, "left_arm"), (-1, "right_arm")):
+        chain = list(skeleton.chains[part])
+        lengths = np.linalg.norm(np.diff(pose[chain], axis=0), axis=1)
+        for parent, child, length in zip(chain, chain[1:], lengths):
+            pose[child] = pose[parent] + [side * length, 0, 0]
+    folder, output = tmp_path / "files", tmp_path / "g"
+    folder.mkdir()
+    save_motion(folder / "posed.npz", Motion(np.concatenate([pose[None], take]), 120.0, skeleton))
+    arguments = ["index", folder, "--output", output, "--model", model_dir, "-q", *extra]
+    code, out, _ = run(capsys, *arguments, "--json")
+    (note,) = [note for note in json.loads(out)["notes"] if "T or rest pose" in note]
+    assert code == 0 and "posed.npz" in note and "left out" in note
+    code, out, _ = run(capsys, "search", output, "--motion", folder / "posed.npz", "--json")
+    assert code == 0 and json.loads(out)["hits"][0]["end"] == pytest.approx(len(take) / 120)
+    assert json.loads(out)["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+    code, out, err = run(capsys, *arguments, "--overwrite", "--keep-t-pose")
+    assert code == 0 and "left out" not in err
+    code, out, _ = run(capsys, "search", output, "a person waves", "--json")
+    assert code == 0 and json.loads(out)["hits"][0]["end"] == pytest.approx((len(take) + 1) / 120)
+
+
+def test_index_begins_anew_when_told(capsys, model_dir, tmp_path):
+    folder, output = tmp_path / "files", tmp_path / "g"
+    write_motion_npz(folder / "a.npz", random_motion(40, seed=1), 20.0)
+    (tmp_path / ".g.building").mkdir()
+    (tmp_path / ".g.building" / "plan.json").write_text("{}")  # of a build of other files
+    arguments = ["index", folder, "--output", output, "--model", model_dir, "-q"]
+    assert "--restart" in refused(capsys, *arguments)
+    assert run(capsys, *arguments, "--restart")[0] == 0 and output.is_dir()
+
+
 def test_index_of_data_sets_and_search_of_them(capsys, model_dir, tmp_path):
     data = write_motionfolder(tmp_path / "data")
     prepared, output = tmp_path / "prepared", tmp_path / "g"
@@ -294,6 +333,11 @@ def test_search_by_motion_finds_itself(capsys, gallery_dir, takes):
         code, out, _ = run(capsys, "search", gallery_dir, *arguments, "-k", "1", "--json")
         (hit,) = json.loads(out)["hits"]
         assert code == 0 and hit["id"] == f"sub/{path.stem}" and hit["score"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_query_file_that_is_not_there_is_named(capsys, gallery_dir):
+    code, out, err = run(capsys, "search", gallery_dir, "missing.bvh")
+    assert code == 2 and not out and err.strip() == "motionpatch: error: missing.bvh: no such file."
 
 
 def test_search_writes_pictures(capsys, gallery_dir, takes, tmp_path):
@@ -389,7 +433,7 @@ def test_render(capsys, takes, tmp_path, name):
     code, text, _ = run(capsys, "render", source, out, "--start", "0.5", "--end", "1.5", "--size", "64")
     assert code == 0 and out.stat().st_size > 500 and "20 frames" in text
     if name.endswith(".html"):
-        clips = out.read_text(encoding="utf-8").split('id="motions">')[1].split("</script>")[0]
+        clips = out.read_text(encoding="utf-8").split('id="clips">')[1].split("</script>")[0]
         assert len(json.loads(clips)[0]["frames"]) == 20
 
 

@@ -417,7 +417,9 @@ def test_rows_split_over_lines_are_joined(tmp_path, plain):
         np.testing.assert_array_equal(motion.joints, whole.joints)
     rows[4].insert(0, rows[3].pop())
     for broken in ("\n".join(" ".join(row) for row in rows), split + " 1", split.rsplit(" ", 1)[0]):
-        with pytest.raises(MotionFileError, match="line 1[0-9][0-9]: [0-9]+ numbers, but the hierarchy has 57 channels"):
+        with pytest.raises(
+            MotionFileError, match="line 1[0-9][0-9]: [0-9]+ numbers, but the hierarchy has 57 channels"
+        ):
             load(tmp_path, head + broken)
 
 

@@ -20,6 +20,7 @@ from modeling_motionpatch.io import (
     save_motion,
     world,
 )
+from modeling_motionpatch.skeletons_motionpatch import known_skeletons
 
 
 MOCAP = Path(__file__).resolve().parents[1].parent / "shared" / "mocap"
@@ -262,6 +263,9 @@ def test_backwards_toes():
     assert not world.faces_backwards(joints, SMPL22)
     assert world.faces_backwards(joints * [-1, 1, 1], SMPL22)
     assert not world.faces_backwards(joints[:, list(SMPL22.mirror)] * [-1, 1, 1], SMPL22)
+    for kind in ("crawl", "swim", "lie_down", "walk_backwards"):
+        for seed in range(3):
+            assert not world.faces_backwards(generate_motion(kind, rng=seed).joints.astype(np.float64), SMPL22)
 
 
 def test_a_body_that_is_no_person_is_reported(tmp_path):
@@ -309,6 +313,29 @@ def test_canonicalize_undoes_turns_and_moves(degrees):
     np.testing.assert_allclose(found[0, 0, [0, 2]], 0, atol=1e-6)
     lateral = found[0, 1] - found[0, 2]
     assert lateral[0] > 0 and abs(lateral[2]) < 1e-5  # left is +X when facing +Z
+
+
+@pytest.mark.parametrize("name", known_skeletons())
+def test_canonicalize_of_every_skeleton(name):
+    """A figure built from the chains, turned by hand and moved: the same canonical motion."""
+    skeleton = get_skeleton(name)
+    rest = np.zeros((skeleton.num_joints, 3))
+    for part, step in {"torso": (0, 0.12), "left_arm": (0.2, 0), "right_arm": (-0.2, 0)}.items():
+        for parent, child in zip(skeleton.chains[part], skeleton.chains[part][1:]):
+            rest[child] = rest[parent] + [*step, 0]
+    for part, side in (("left_leg", 0.1), ("right_leg", -0.1)):
+        for number, (parent, child) in enumerate(zip(skeleton.chains[part], skeleton.chains[part][1:])):
+            rest[child] = rest[parent] + ([side, 0, 0] if number == 0 else [0, -0.4, 0])
+    rng = np.random.default_rng(0)
+    joints = rest + np.cumsum(rng.normal(size=(40, len(rest), 3)) * 0.004, axis=0)
+    joints += np.cumsum(rng.normal(size=(40, 1, 3)) * [0.03, 0, 0.03], axis=0)
+    straight = canonicalize(joints, skeleton, 30.0)
+    assert straight[..., 1].min() == pytest.approx(0) and not straight[0, skeleton.pelvis, [0, 2]].any()
+    for degrees in (37, 90, 180, 271):
+        a = np.radians(degrees)
+        turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+        turned = canonicalize(joints @ turn.T + [3, -1.7, 8], skeleton, 30.0)
+        np.testing.assert_allclose(turned, straight, atol=1e-5)
 
 
 def test_canonicalize_resamples():

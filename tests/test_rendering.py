@@ -17,7 +17,7 @@ from modeling_motionpatch.rendering import (
     render_patches,
     render_strip,
 )
-from modeling_motionpatch.skeletons_motionpatch import BODY_PARTS, SkeletonError
+from modeling_motionpatch.skeletons_motionpatch import BODY_PARTS, Skeleton, SkeletonError
 
 
 PIL = pytest.importorskip("PIL.Image")
@@ -71,6 +71,16 @@ def test_head_is_up_and_the_view_follows_the_first_heading(clip):
         np.abs(where(image, PART_COLORS["left_arm"]).mean(0) - where(again, PART_COLORS["left_arm"]).mean(0)).max()
         < 12
     )
+
+
+def test_a_root_that_stays_behind_does_not_widen_the_picture(tmp_path, clip):
+    """Some vendors hang the hips on a joint at the world's origin."""
+    names = ["world", *clip.skeleton.joints]
+    skeleton = Skeleton.from_hierarchy(names, [-1, *(parent + 1 for parent in clip.skeleton.parents)])
+    joints = np.concatenate([np.zeros((len(clip.joints), 1, 3)), clip.joints + [20.0, 0, 20.0]], axis=1)
+    with PIL.open(render_strip(clip.joints, clip.skeleton, tmp_path / "a.png")) as plain:
+        with PIL.open(render_strip(joints, skeleton, tmp_path / "b.png")) as hung:
+            assert hung.size == plain.size
 
 
 def test_gif_keeps_the_duration(tmp_path, clip):

@@ -1,6 +1,6 @@
 """The generated motions of docs/looking.md -> `kick.npz`, `lift.npz`, `long.npz` in a folder.
 
-    python docs/pictures/make_motions.py FOLDER
+Run as `python docs/pictures/make_motions.py FOLDER`.
 """
 
 import sys

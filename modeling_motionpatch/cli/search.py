@@ -159,11 +159,11 @@ def _find_target(target: str) -> Path | None:
 def _search_gallery(place, query, motion, top_k, merge, motions, model, device, settings):
     from ..gallery import MotionGallery
 
+    item = query if query is not None else common.read_query_motion(motion, **settings)
     loaded = (None, None) if model is None else common.load_model(model, device)
     try:
         with common.without_loading_bars():
             gallery = MotionGallery.load(place, *loaded)
-            item = query if query is not None else common.read_query_motion(motion, **settings)
             hits = gallery.search(item, k=top_k, merge=merge)
     except OSError as error:
         raise CommandError(f"The gallery {str(place)!r} cannot be opened: {common.one_line(error)}") from error

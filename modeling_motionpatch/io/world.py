@@ -202,10 +202,18 @@ def guess_up(joints: np.ndarray, rest: np.ndarray | None, skeleton: Skeleton) ->
 def faces_backwards(joints: np.ndarray, skeleton: Skeleton) -> bool:
     """Whether toes point against the facing direction that left and right give: swapped sides or mirrored axes.
 
+    Only frames count in which the person is upright: who crawls or lies has the toes behind.
+
     Args:
         joints (`np.ndarray` of shape `(T, J, 3)`): Positions in metres, +Y up.
         skeleton (`Skeleton`): Names left and right.
     """
+    torso = skeleton.chains["torso"]
+    if len(torso) >= 2:
+        spine = joints[:, torso[-1]] - joints[:, torso[0]]
+        joints = joints[spine[:, 1] > _STANDING * np.linalg.norm(spine, axis=-1)]
+    if not len(joints):
+        return False
     try:
         lateral = lateral_axis(joints, skeleton)
     except SkeletonError:
