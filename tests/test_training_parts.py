@@ -408,6 +408,9 @@ def test_extractor_choice_for_several_skeletons():
     both = [get_skeleton("smpl22"), get_skeleton("kit21"), get_skeleton("smpl22")]
     data = [{"name": "humanml3d"}, {"name": "kitml"}]
     assert build_extractor(TrainArguments(data=data), both).skeleton == "smpl22"
+    for order in (("kit21", "smpl22"), ("smpl22", "kit21")):  # as many clips of each: the first, in every process
+        equal = [get_skeleton(name) for name in order * 3]
+        assert build_extractor(TrainArguments(data=data), equal).skeleton == order[0]
     with pytest.raises(TrainingError, match="several skeletons"):
         build_extractor(TrainArguments(data=data, extractor_preset="official"), both)
     assert isinstance(

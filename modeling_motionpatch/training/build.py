@@ -79,13 +79,13 @@ def _text_config_keys(model_type: str) -> set[str]:
 
 
 def build_extractor(args: TrainArguments, skeletons: list[Skeleton]) -> MotionPatchFeatureExtractor:
-    """The feature extractor without statistics; its skeleton is that of most clips."""
+    """The feature extractor without statistics; its skeleton is that of most clips, the first one's among equals."""
     motion = args.model.get("motion_config") or {}
     defaults = {name: getattr(MotionPatchMotionConfig, name) for name in ("patch_size", "max_frames", "input_kind")}
     settings = {**_EXTRACTOR_PRESETS[args.extractor_preset], **args.extractor}
     settings |= {name: motion.get(name, default) for name, default in defaults.items()}
     settings["num_persons"] = args.model.get("num_persons", 1)
-    settings.setdefault("skeleton", max(set(skeletons), key=skeletons.count))
+    settings.setdefault("skeleton", max(dict.fromkeys(skeletons), key=skeletons.count))
     extractor = MotionPatchFeatureExtractor(**settings)
     if (
         extractor.normalization == "joint"
