@@ -5,7 +5,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .geometry_motionpatch import MIN_FRAMES, MotionInputError
+from .geometry_motionpatch import MotionInputError
+
+
+PAIR = 2  # persons, or the frames of the shortest clip: an axis that is this long may be either
 
 
 def as_lists(motions, skeleton=None, fps=None, num_persons: int = 1) -> tuple[list, list, list]:
@@ -29,11 +32,10 @@ def as_lists(motions, skeleton=None, fps=None, num_persons: int = 1) -> tuple[li
         motions = [motions]
     elif isinstance(motions, (str, bytes, os.PathLike, Mapping)) or not hasattr(motions, "__iter__"):
         motions = [motions]
-    elif getattr(motions, "ndim", 0) == 4 and motions.shape[1] == MIN_FRAMES < motions.shape[0]:
+    elif getattr(motions, "ndim", 0) == 4 and motions.shape[1] == PAIR < motions.shape[0]:
         raise MotionInputError(
-            f"The motions have shape {tuple(motions.shape)}, which reads as {motions.shape[0]} clips of {MIN_FRAMES} "
-            f"frames. For {MIN_FRAMES} persons a motion, make the extractor with `num_persons={MIN_FRAMES}`; pass such "
-            "short clips as a list."
+            f"The motions have shape {tuple(motions.shape)}, which reads as {motions.shape[0]} clips of {PAIR} frames. "
+            f"For {PAIR} persons a motion, make the extractor with `num_persons={PAIR}`; pass such short clips as a list."
         )
     elif is_nested_motion(motions, ndim):
         motions = [motions]
