@@ -242,9 +242,7 @@ def _finish(target: Path, gallery, skipped: list, notes: list, remarks: list, se
         common.tell(f"note: {remark}")
     if notes:
         named = ", ".join(str(path) for path, _ in notes[:NAMED]) + (", ..." if len(notes) > NAMED else "")
-        common.tell(
-            f"note: {len(notes)} files begin with a T pose, which was left out ({named}); --keep-t-pose keeps it"
-        )
+        common.tell(f"note: {len(notes)} takes without the T pose in front of them ({named}); --keep-t-pose keeps it")
     left_out = f", {len(skipped)} left out" if skipped else ""
     common.emit(f"{target}: {len(gallery)} windows of {len(gallery.ids)} motions{left_out}, in {seconds:.1f} s")
 

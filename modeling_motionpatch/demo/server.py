@@ -50,7 +50,9 @@ class DemoServer(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
-    request_queue_size = 128  # connections that wait to be accepted; of the usual 5, some are reset when many come at once
+    request_queue_size = (
+        128  # connections that wait to be accepted; of the usual 5, some are reset when many come at once
+    )
 
     def __init__(self, app: DemoApp, host: str, port: int):
         self.app = app
