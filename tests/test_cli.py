@@ -532,11 +532,12 @@ def test_train_is_handed_on(capsys, monkeypatch):
     from modeling_motionpatch.training import main as training
 
     seen = []
-    monkeypatch.setattr(training, "main", lambda argv: seen.append(argv) or 75)
+    monkeypatch.setattr(training, "main", lambda argv, program: seen.append(argv) or 75)
     assert run(capsys, "train", "--recipe", "table2", "epochs=3", "--data_dir", "a b", "--resume")[0] == 75
     assert seen == [["--recipe", "table2", "epochs=3", "--data_dir", "a b", "--resume"]]
     monkeypatch.undo()
     assert "no_such_recipe" in run(capsys, "train", "--recipe", "no_such_recipe")[2]
+    assert run(capsys, "train", "--help")[1].startswith("usage: motionpatch train ")
 
 
 def test_push_and_demo_refuse(capsys, tmp_path, gallery_dir, model_dir):

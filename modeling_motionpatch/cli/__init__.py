@@ -12,6 +12,7 @@ import warnings
 
 import typer
 
+from ..console import raised_by_package
 from .common import (
     EXIT_BROKEN_PIPE,
     EXIT_FAILURE,
@@ -112,24 +113,12 @@ def _report(error: Exception) -> int:
         help_of = f"{context.command_path} --help" if context is not None else f"{PROGRAM} --help"
         tell(f"{PROGRAM}: error: {one_line(error.format_message()).rstrip('.')}; see `{help_of}`")
         return getattr(error, "exit_code", EXIT_USAGE)
-    if _is_ours(error):
+    if isinstance(error, (ValueError, ImportError)) and raised_by_package(error):
         tell(f"{PROGRAM}: error: {one_line(error)}")
         return EXIT_USAGE
     what = one_line(error) if isinstance(error, OSError) else f"{type(error).__name__}: {one_line(error)}"
     tell(f"{PROGRAM}: failed: {what} ({DEBUG} shows where)")
     return EXIT_FAILURE
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether the package refused its input: one of its own errors, or a ValueError that its own code raised."""
-    if type(error).__module__.split(".")[0] == PACKAGE and isinstance(error, ValueError):
-        return True
-    if not isinstance(error, (ValueError, ImportError)):
-        return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").split(".")[0] == PACKAGE
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
+from ..console import PACKAGE, without_loading_bars
 
-PACKAGE = __name__.split(".")[0]
+
 EXIT_FAILURE = 1  # something unexpected; --debug shows where
 EXIT_USAGE = 2  # arguments, files or data that cannot be used; the message says what to do
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -211,20 +212,6 @@ def _check_model_name(name: str) -> None:
             raise CommandError(f"--model {name!r} is a {model_type!r}; a model of the type 'motionpatch' is needed.")
     elif name.count("/") > 1 or name.startswith((".", "/", "~")) or " " in name or os.sep not in name:
         raise CommandError(f"--model {name!r}: there is no such folder, and names on the Hub have the form user/name.")
-
-
-@contextlib.contextmanager
-def without_loading_bars() -> Iterator[None]:
-    """Without the progress bars of transformers for what takes a second; ours are shown again afterwards."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 # --------------------------------------------------------------------------------------------------------------------

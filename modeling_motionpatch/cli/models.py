@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..console import without_loading_bars
 from . import common
 from .common import CommandError
 
@@ -62,7 +63,7 @@ def train(context: typer.Context):
     common.package()
     from ..training.main import main as train_main
 
-    return train_main(list(context.args))
+    return train_main(list(context.args), program="motionpatch train")
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -291,7 +292,7 @@ def convert_official(
                 f"--tokenizer {tokenizer!r} has {len(loaded)} tokens, but the checkpoint {model.config.text_config.vocab_size}; "
                 "it is not the one the checkpoint was trained with."
             )
-        with common.without_loading_bars():
+        with without_loading_bars():
             model.save_pretrained(target)
             MotionPatchProcessor(extractor, loaded).save_pretrained(target)
     parameters = sum(value.numel() for value in model.parameters())
@@ -392,7 +393,7 @@ def demo(
 
     found = None if gallery is None else motions_of_gallery(gallery, motions)
     loaded = (None, None) if model is None else common.load_model(model, "cpu")
-    with common.without_loading_bars():
+    with without_loading_bars():
         app = module.build_app(gallery, *loaded, motions=found, title=title)
     app.launch(host, port, open_browser=browser)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..console import without_loading_bars
 from . import common
 from .common import CommandError
 from .sources import motions_of_gallery
@@ -162,7 +163,7 @@ def _search_gallery(place, query, motion, top_k, merge, motions, model, device, 
     item = query if query is not None else common.read_query_motion(motion, **settings)
     loaded = (None, None) if model is None else common.load_model(model, device)
     try:
-        with common.without_loading_bars():
+        with without_loading_bars():
             gallery = MotionGallery.load(place, *loaded)
             hits = gallery.search(item, k=top_k, merge=merge)
     except OSError as error:

@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, ProjectConfiguration, broadcast_object_list, set_seed
 from tqdm import tqdm
 
+from ..console import without_loading_bars
 from ..data import GENERATED
 from ..data.sources import resolve_folder
 from ..hub_export import remove_unfinished
@@ -32,7 +33,7 @@ from .clips import ClipTable, MotionStore, load_tables
 from .final import FinalFolder, load_weights, save_weights, weights_problem
 from .large_batch import cached_step
 from .optimization import build_optimizer, freeze_towers, rate_factor, set_learning_rate
-from .reporting import StepLog, quiet, write_text
+from .reporting import StepLog, write_text
 from .step import TowerPair, plain_step
 from .validation import Evaluator, selection_score
 
@@ -172,7 +173,7 @@ class Trainer:
             self.tables = load_tables(args, progress=shown, test_only=self.evaluate_only)
         self._prepare_data()
         set_seed(args.seed)  # the same weights in every process
-        with quiet():
+        with without_loading_bars():
             model = build_model(args, self.processor)
         freeze_towers(model, args.freeze)
         self.config = model.config

@@ -8,11 +8,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ..console import without_loading_bars
 from . import setup
 from .arguments import TrainArguments, TrainingError
 from .checkpoints import PROGRESS, CheckpointError, file_checksum, sync
 from .clips import ClipTable
-from .reporting import base_models, description, plot_curves, quiet, versions, write_json, write_text
+from .reporting import base_models, description, plot_curves, versions, write_json, write_text
 from .step import TowerPair
 
 
@@ -163,7 +164,7 @@ class FinalFolder:
         trainer, args = self.trainer, self.trainer.args
         figures = {key: results[key] for key in ("test", "evaluation_data")}
         try:
-            with quiet():
+            with without_loading_bars():
                 export(
                     self.model.cpu().to(getattr(torch, args.save_dtype)),
                     trainer.processor,

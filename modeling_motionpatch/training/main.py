@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from huggingface_hub.errors import StrictDataclassError
 
+from ..console import raised_by_package
 from .arguments import TrainArguments, TrainingError
 from .recipes import DEFAULT_RECIPE, known_recipes, resolve_arguments
 
@@ -13,7 +14,7 @@ from .recipes import DEFAULT_RECIPE, known_recipes, resolve_arguments
 EXIT_USAGE = 2  # settings, data or files that cannot be used; the message is on standard error
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-USAGE = """usage: train_accelerate.py [--recipe NAME|FILE] [--preset ours|official|paper] [key=value ...] [--key value ...]
+USAGE = """usage: {program} [--recipe NAME|FILE] [--preset ours|official|paper] [key=value ...] [--key value ...]
 
 Trains a Motion Patches model. Without arguments it trains the demo: generated motions, a small model, on the CPU.
 
@@ -32,14 +33,14 @@ Knobs (key, default, reason):
 """
 
 
-def help_text() -> str:
+def help_text(program: str = "train_accelerate.py") -> str:
     """What `--help` prints: every knob with its default and its reason."""
     defaults = TrainArguments(data={"name": "generated"})
     lines = []
     for item in fields(TrainArguments):
         default = {} if item.name == "data" else getattr(defaults, item.name)
         lines.append(f"  {item.name}={'null' if default is None else default}\n      {item.metadata['help']}")
-    return USAGE.format(recipes=", ".join(known_recipes()), knobs="\n".join(lines))
+    return USAGE.format(program=program, recipes=", ".join(known_recipes()), knobs="\n".join(lines))
 
 
 def parse(argv: list[str]) -> tuple[str | None, list[str]]:
@@ -69,11 +70,11 @@ def parse(argv: list[str]) -> tuple[str | None, list[str]]:
     return recipe, overrides
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the training that the command line asks for; returns the exit code."""
+def main(argv: list[str] | None = None, program: str = "train_accelerate.py") -> int:
+    """Runs the training that the command line asks for; returns the exit code. `program` is what the usage calls it."""
     argv = sys.argv[1:] if argv is None else argv
     if any(item in ("-h", "--help") for item in argv):
-        print(help_text())
+        print(help_text(program))
         return 0
     try:
         recipe, overrides = parse(argv)
@@ -82,22 +83,13 @@ def main(argv: list[str] | None = None) -> int:
 
         return Trainer(args).run()
     except (ValueError, OSError, StrictDataclassError) as error:
-        if isinstance(error, ValueError) and not _is_ours(error):
+        if isinstance(error, ValueError) and not raised_by_package(error):
             raise
         text = " ".join(str(error).split())
         if getattr(error, "errno", None) in DISK_FULL:
             text += ". What was finished is whole: make room and run the same command with --resume."
         print(f"error: {text}", file=sys.stderr)
         return EXIT_USAGE
-
-
-def _is_ours(error: BaseException) -> bool:
-    """What this package raises says what to do; a traceback would hide that. Errors of others keep theirs."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
-    return any(name.split(".")[0] == __package__.split(".")[0] for name in (type(error).__module__, where))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The history of a run -> log lines, results.json, learning curves and a description."""
 
-import contextlib
 import json
 import os
 import platform
@@ -117,18 +116,4 @@ def base_models(args) -> list[str]:
     return [f"timm/{name}" if name.startswith("vit_") else name for name in names if not name.startswith(("/", "."))]
 
 
-@contextlib.contextmanager
-def quiet():
-    """Without the progress bars of transformers: a run has its own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-__all__ = ["StepLog", "base_models", "description", "plot_curves", "quiet", "versions", "write_json", "write_text"]
+__all__ = ["StepLog", "base_models", "description", "plot_curves", "versions", "write_json", "write_text"]
