@@ -2,7 +2,7 @@
 
     python -m benchmarks.transfer --mocap ../shared/mocap --seeds 0 1 2
 
-The recipe of [`training_quality`] on `bandai` alone, on generated motions alone (three skeletons, the demo's 2,000 clips),
+The recipe of [`training_quality`] on `bandai` alone, on generated motions alone (three skeletons, 2,000 clips),
 and on both together; and the packaged checkpoint as it is. Each is scored on the test split of `bandai` (`split_unseen`)
 and reads `cmu_daz` (retrieval by description) and `hdm05` (zero-shot classification over 11 actions) untouched, against
 chance. None sees a clip of the latter two.
