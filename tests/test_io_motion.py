@@ -159,6 +159,20 @@ def test_links_in_a_circle_end(tmp_path):
     assert len(find_motion_files(tmp_path)) == 1
 
 
+def test_linked_folders_are_searched_once(tmp_path):
+    for place in ("elsewhere/deep", "folder/own"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "a.bvh").write_text("HIERARCHY")
+    try:
+        os.symlink(tmp_path / "elsewhere", tmp_path / "folder" / "linked")
+        os.symlink(tmp_path / "elsewhere" / "deep", tmp_path / "folder" / "again")  # reached in two ways
+        os.symlink(tmp_path / "folder" / "own", tmp_path / "folder" / "a_link")  # has a place of its own
+    except OSError:
+        pytest.skip("no links here")
+    found = [path.relative_to(tmp_path / "folder").as_posix() for path in find_motion_files(tmp_path / "folder")]
+    assert found == ["again/a.bvh", "own/a.bvh"]
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [

@@ -219,7 +219,8 @@ def find_motion_files(folder: str | os.PathLike) -> list[Path]:
     """All files below a folder whose suffix is in `MOTION_SUFFIXES`, sorted; hidden files and folders are left out.
 
     Args:
-        folder (`str` or `os.PathLike`): Searched recursively; linked folders are not followed.
+        folder (`str` or `os.PathLike`): Searched recursively, and so are folders that are linked into it; a folder that
+            can be reached in several ways is searched once, under its own place where it has one below `folder`.
 
     Returns:
         `list[Path]`: the files.
@@ -236,18 +237,25 @@ def find_motion_files(folder: str | os.PathLike) -> list[Path]:
         raise MotionFileNotFoundError(f"{folder}: no such folder.")
     if not folder.is_dir():
         raise MotionFileError(f"{folder}: is no folder; load_motion reads a single file.")
-    found = []
+    found, seen, pending = [], set(), [str(folder)]
 
     def unreadable(error: OSError) -> None:
         warn_file(error.filename, f"this folder cannot be listed, so its files are left out: {error.strerror}.")
 
-    for place, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found.extend(
-            Path(place, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in MOTION_SUFFIXES
-        )
+    while pending:  # links are followed last
+        for place, folders, names in os.walk(pending.pop(0), onerror=unreadable):
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            pending += sorted(link for name in folders if os.path.islink(link := os.path.join(place, name)))
+            found.extend(
+                Path(place, name)
+                for name in names
+                if not name.startswith(".") and os.path.splitext(name)[1].lower() in MOTION_SUFFIXES
+            )
     return sorted(found)
 
 
