@@ -4,7 +4,7 @@
 
 Trains the recipe of [`training_quality`] on `bandai` (`split_unseen`) once as it is and once with each choice replaced by
 what the official code or the paper does (Table 4: no patches; point or joint statistics; masked or attended padding; mean or
-class token; equal captions as positives or negatives; batch sizes ...). The checkpoint is chosen on validation, test is
+class token; equal captions in the softmax or not; batch sizes ...). The checkpoint is chosen on validation, test is
 reported. Seeds are the outer loop, so that an interrupted run leaves whole rows; runs that are in `--work` already count.
 """
 
@@ -16,7 +16,7 @@ from . import common, real_training
 BASE = "ours"
 VARIANTS = {  # name -> settings over those of the recipe
     BASE: {},
-    "equal captions are negatives": {"duplicates": "negative"},
+    "equal captions left out": {"duplicates": "ignore"},
     "no patches, a token a frame": {
         "model.motion_config.input_kind": "frames",
         "extractor": {"normalization": "joint"},

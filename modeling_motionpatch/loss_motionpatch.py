@@ -88,7 +88,10 @@ def contrastive_loss(
         caption_ids (`torch.LongTensor` of shape `(B,)`, *optional*): Equal ids mark equal captions.
         duplicates (`"negative"`, `"positive"` or `"ignore"`, *optional*, defaults to `"negative"`):
             What the other pairs with the same caption id count as: negatives like all others (paper and official
-            code), positives that share the target evenly, or nothing (left out of the softmax).
+            code), positives that share the target evenly, or nothing (left out of the softmax). Where equal captions
+            have equal embeddings, positives and negatives give the very same loss: the rows of a group of g motions
+            are equal, and so the sum of their g one-hot targets is that of g even ones. They differ where each copy
+            has a dropout mask of its own.
         ignore (`torch.BoolTensor` of shape `(B, B)`, *optional*):
             Text i, motion j pairs to leave out of the softmax, e.g. near-identical captions (TMR's threshold); with
             `gather=True` of shape `(sum of B, sum of B)`. The diagonal is kept.

@@ -94,6 +94,20 @@ def test_ignored_pairs_need_not_be_symmetric():
     assert float(everything) == 0.0
 
 
+def test_positives_and_negatives_are_one_loss_where_equal_captions_are_embedded_once():
+    torch.manual_seed(0)
+    ids = torch.tensor([0, 1, 0, 2, 0, 1])
+    motions = torch.nn.functional.normalize(torch.randn(6, 8), dim=-1).requires_grad_()
+    distinct = torch.nn.functional.normalize(torch.randn(3, 8), dim=-1).requires_grad_()
+    results = {}
+    for duplicates in ("negative", "positive", "ignore"):
+        loss = contrastive_loss(motions, distinct[ids], SCALE, caption_ids=ids, duplicates=duplicates)
+        results[duplicates] = (loss, *torch.autograd.grad(loss, (motions, distinct)))
+    for one, other in zip(results["negative"], results["positive"]):
+        torch.testing.assert_close(one, other)
+    assert not torch.isclose(results["ignore"][0], results["positive"][0])
+
+
 def test_ignored_duplicates_and_pairs_together():
     motions, texts = embeddings()
     ids = torch.tensor([0, 0, 1, 2, 3, 4])

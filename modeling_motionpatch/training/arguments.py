@@ -126,7 +126,9 @@ class TrainArguments:
     max_grad_norm: float | None = knob(1.0, "gradients are scaled down to this norm; null: never")
     mixed_precision: str = knob("no", "'no', 'bf16' or 'fp16'")
     duplicates: str = knob(
-        "positive", "other pairs with the very same caption: 'negative' (paper, official code), 'positive', 'ignore'"
+        "positive",
+        "other pairs with the very same caption: 'negative' (paper, official code), 'positive' (the same loss where "
+        "a caption is embedded once, as with dedupe_texts), or 'ignore'",
     )
     false_negatives: dict | str | None = knob(
         None, "pairs left out of the negatives: 'exact', or {embeddings: file.npz, threshold: 0.8} (TMR)"
