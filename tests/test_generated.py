@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -395,6 +396,15 @@ def test_captions_are_mostly_unique_but_related():
         words |= set(first.split())
     assert len(set(firsts)) > 0.9 * len(firsts)
     assert 150 < len(words) < 1200
+
+
+def test_every_verb_of_one_syllable_doubles_where_it_must():
+    sources = Path(generated.__file__).parent.glob("*.py")
+    verbs = {verb for file in sources for verb in re.findall(r"<([a-z]+)>", file.read_text(encoding="utf-8"))}
+    short = {verb for verb in verbs if re.fullmatch(r"[^aeiou]*[aeiou][bdgmnpt]", verb)}
+    assert len(verbs) > 100 and {"rub", "clap", "strum"} <= short
+    assert [verb for verb in sorted(short) if ing(verb) != verb + verb[-1] + "ing"] == []
+    assert ing("tiptoe") == "tiptoeing" and past("sidestep") == "sidestepped"
 
 
 def test_conjugation():

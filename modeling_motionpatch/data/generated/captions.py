@@ -40,7 +40,8 @@ _PAST = {
     "weave": "wove", "beckon": "beckoned", "spread": "spread",
 }  # fmt: skip
 _DOUBLED = frozenset(
-    "run jog step trip stop skip hop squat sit get swim spin clap nod hit put set drop flap bat shrug stir chop grab".split()
+    "run jog step trip stop skip hop squat sit get swim spin clap nod hit put set drop flap bat shrug stir chop grab rub "
+    "sidestep strum".split()
 )
 
 
@@ -59,7 +60,7 @@ def ing(verb: str) -> str:
         return "lying"
     if verb in _DOUBLED:
         return verb + verb[-1] + "ing"
-    if verb.endswith("e") and not verb.endswith("ee"):
+    if verb.endswith("e") and not verb.endswith(("ee", "oe")):
         return verb[:-1] + "ing"
     return verb + "ing"
 
