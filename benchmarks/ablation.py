@@ -67,11 +67,13 @@ def run(options) -> dict:
 
 def main(arguments=None) -> dict:
     """Command line."""
-    parser = real_training.parser(__doc__, "ablation", epochs=8)
-    parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS), help="default: all")
-    options = parser.parse_args(arguments)
-    common.start(options)
-    real_training.require_mocap(options, parser)
+    options = real_training.read_options(
+        __doc__,
+        "ablation",
+        8,
+        arguments,
+        variants={"nargs": "+", "choices": tuple(VARIANTS), "default": list(VARIANTS), "help": "default: all"},
+    )
     return common.emit(run(options), options)
 
 

@@ -207,17 +207,25 @@ def chance(folders: dict[str, Path]) -> dict:
     return result
 
 
-def parser(doc: str, work: str, epochs: int) -> argparse.ArgumentParser:
-    """The arguments of scripts that train on real clips."""
-    result = common.parser(doc, repeats=3)
-    result.add_argument("--mocap", type=Path, default=common.ROOT.parent / "shared" / "mocap")
-    result.add_argument("--work", type=Path, default=common.ROOT / "runs" / work, help="folder of all runs")
-    result.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    result.add_argument("--epochs", type=int, default=epochs)
-    return result
+def read_options(doc: str, work: str, epochs: int, arguments=None, **added: dict) -> argparse.Namespace:
+    """The options of a script that trains on real clips; ends the program where the recordings are not at hand.
 
-
-def require_mocap(options, command_line: argparse.ArgumentParser) -> None:
-    """Ends the program where the recordings are not at hand."""
+    Args:
+        doc (`str`): What `--help` prints.
+        work (`str`): Name of the folder of its runs.
+        epochs (`int`): Default of `--epochs`.
+        arguments (`list[str]`, *optional*): Instead of the command line's.
+        added: Further options, name -> what `add_argument` takes.
+    """
+    parser = common.parser(doc, repeats=3)
+    parser.add_argument("--mocap", type=Path, default=common.ROOT.parent / "shared" / "mocap")
+    parser.add_argument("--work", type=Path, default=common.ROOT / "runs" / work, help="folder of all runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=epochs)
+    for name, settings in added.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **settings)
+    options = parser.parse_args(arguments)
+    common.start(options)
     if not (options.mocap / "bandai").is_dir():
-        command_line.exit(3, f"{options.mocap} has no bandai/; give --mocap.\n")
+        parser.exit(3, f"{options.mocap} has no bandai/; give --mocap.\n")
+    return options

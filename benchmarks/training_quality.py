@@ -167,11 +167,13 @@ def run(options) -> dict:
 
 def main(arguments=None) -> dict:
     """Command line."""
-    parser = real_training.parser(__doc__, "training_quality", epochs=12)
-    parser.add_argument("--timed-batches", type=int, default=4, help="batches a round; 0 leaves the timing out")
-    options = parser.parse_args(arguments)
-    common.start(options)
-    real_training.require_mocap(options, parser)
+    options = real_training.read_options(
+        __doc__,
+        "training_quality",
+        12,
+        arguments,
+        timed_batches={"type": int, "default": 4, "help": "batches a round; 0 leaves the timing out"},
+    )
     return common.emit(run(options), options)
 
 

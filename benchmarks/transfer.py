@@ -72,10 +72,7 @@ def _figures(results: dict) -> dict[str, dict[str, float]]:
 
 def main(arguments=None) -> dict:
     """Command line."""
-    parser = real_training.parser(__doc__, "transfer", epochs=12)
-    options = parser.parse_args(arguments)
-    common.start(options)
-    real_training.require_mocap(options, parser)
+    options = real_training.read_options(__doc__, "transfer", 12, arguments)
     return common.emit(run(options), options)
 
 
