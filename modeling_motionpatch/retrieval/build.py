@@ -26,9 +26,7 @@ logger = logging.getLogger(__name__)
 SHARD_TAKES = 256  # a kill loses at most the work of so many
 POLL_SECONDS = 0.5
 PLAN = "plan.json"
-LAUNCHED = (
-    "TORCHELASTIC_RUN_ID"  # set by `accelerate launch` and `torchrun`, whose processes outlive a killed launcher
-)
+LAUNCHED = "TORCHELASTIC_RUN_ID"  # of `accelerate launch` and `torchrun`, whose processes outlive a killed launcher
 
 
 class OtherBuildError(GalleryError):
