@@ -25,7 +25,7 @@ from .geometry_motionpatch import (
     warn_of_size,
 )
 from .inputs_motionpatch import as_lists
-from .points_motionpatch import PointMap
+from .points_motionpatch import PointMap, subtract_offsets
 from .skeletons_motionpatch import BODY_PARTS, Skeleton, get_skeleton
 
 
@@ -267,8 +267,9 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
     def _as_lists(self, motions, skeleton, fps):
         """One motion or many, with one skeleton and rate for all or one each -> three lists of the same length."""
         arrays, skeletons, rates = as_lists(motions, skeleton, fps, self.num_persons)
-        skeletons = [get_skeleton(self.skeleton if each is None else each) for each in skeletons]
-        return arrays, skeletons, [check_fps(self.fps if rate is None else rate) for rate in rates]
+        own, own_fps = get_skeleton(self.skeleton), check_fps(self.fps)
+        skeletons = [own if each is None else get_skeleton(each) for each in skeletons]
+        return arrays, skeletons, [own_fps if rate is None else check_fps(rate) for rate in rates]
 
     def _check_own(self, skeleton: Skeleton) -> None:
         own = get_skeleton(self.skeleton)
@@ -298,8 +299,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             return out
         factors, offsets = self._map(skeleton, normalize).of(channels) if affine is None else affine
         points = np.matmul(channels if out is None else channels[:, : out.shape[-2]], factors, out=out)
-        if offsets is not None:
-            points -= offsets
+        subtract_offsets(points, offsets)
         return points
 
     def _map(self, skeleton: Skeleton, normalize: bool) -> PointMap:

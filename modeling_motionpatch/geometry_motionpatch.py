@@ -141,7 +141,7 @@ def check_fps(fps) -> float:
         value = float("nan") if isinstance(fps, (bool, np.bool_)) else float(fps)
     except (TypeError, ValueError):
         value = float("nan")
-    if not (np.isfinite(value) and value > 0):
+    if not (math.isfinite(value) and value > 0):
         raise MotionInputError(f"`fps` is {fps!r}; it must be a finite number above 0 [1/s].")
     return value
 

@@ -12,6 +12,9 @@ from .geometry_motionpatch import points_matrix
 from .skeletons_motionpatch import Skeleton
 
 
+TALL = 256  # frames, above what a model reads
+
+
 class PointMap:
     """`points = channels @ factors - offsets` for motions of one skeleton; what does not depend on a motion is kept.
 
@@ -48,14 +51,16 @@ class PointMap:
                 self.scale = scale[:, None].astype(np.float32)  # (3, 1, W)
                 self.offsets = (mean.T * scale * present)[:, None].astype(np.float32)
         if interpolation != "arc_length":
-            self.fixed = self._finish(points_matrix(*self.chains))
+            factors, offsets = self._finish(points_matrix(*self.chains))
+            self.fixed = factors, _tall(offsets)
+        self.offsets = _tall(self.offsets)
 
     def of(self, channels: "np.ndarray | list[np.ndarray]"):
         """Factors and offsets for one motion `(3, T, J)`, or for each of a list.
 
         Returns:
             `tuple[np.ndarray, np.ndarray | None]`, or a list of such: factors `(3, J, W)`, or `(1, J, W)` without
-            statistics, and offsets `(3, 1, W)` or `None`.
+            statistics, and offsets `(3, 1, W)`, `(3, TALL, W)` with equal rows, or `None`.
         """
         many = isinstance(channels, list)
         if self.fixed is not None:
@@ -76,4 +81,16 @@ class PointMap:
         return factors, offsets
 
 
-__all__ = ["PointMap"]
+def subtract_offsets(points: np.ndarray, offsets: np.ndarray | None) -> None:
+    """`points -= offsets` of [`PointMap.of`], for points `(3, T, W)`."""
+    if offsets is not None:
+        rows = points.shape[1]
+        points -= offsets[:, : rows if rows <= offsets.shape[1] else 1]
+
+
+def _tall(offsets: np.ndarray | None) -> np.ndarray | None:
+    """(3, 1, W) -> (3, TALL, W): numpy subtracts whole blocks in half the time that rows of 80 numbers take."""
+    return None if offsets is None else np.repeat(offsets, TALL, axis=1)
+
+
+__all__ = ["PointMap", "subtract_offsets"]

@@ -100,6 +100,17 @@ def test_shapes_masks_and_batches():
     assert extractor.pad(points[:1], num_frames=32)["motion_values"].shape == (1, 3, 32, 80)
 
 
+@pytest.mark.parametrize("normalization", ["point", "joint", "none"])
+@pytest.mark.parametrize("kind", ["half_pixel", "arc_length"])
+def test_long_motions_are_normalised_as_their_pieces_are(normalization, kind):
+    """However many frames: those that a model reads at once, and more."""
+    motion = np.repeat(random_motion(1), 600, axis=0) + np.linspace(0, 1, 600, dtype=np.float32)[:, None, None]
+    extractor = MotionPatchFeatureExtractor(normalization=normalization, interpolation=kind, do_canonicalize=False)
+    extractor.fit([random_motion(90)])
+    pieces = [extractor.joints_to_points(motion[first:end]) for first, end in ((0, 100), (100, 356), (356, 600))]
+    np.testing.assert_allclose(extractor.joints_to_points(motion), np.concatenate(pieces), atol=1e-4)
+
+
 def test_inputs_of_every_kind_agree():
     extractor = MotionPatchFeatureExtractor(normalization="none")
     motion = random_motion(40)
