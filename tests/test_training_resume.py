@@ -178,6 +178,18 @@ def test_checkpoints_are_rotated(runs):
     assert 1 <= len(best) <= 2
 
 
+def test_what_an_interrupted_rotation_left_goes(tmp_path, runs):
+    """A kill while the oldest was being removed: it is gone after the next start, the whole ones stay."""
+    import shutil
+
+    shutil.copytree(runs["whole"][0] / "checkpoints", tmp_path / "checkpoints")
+    store = CheckpointStore(tmp_path)
+    (left := tmp_path / "checkpoints" / "step-00000007").mkdir()
+    (left / "model.safetensors").write_bytes(b"half of it")
+    store.clean()
+    assert [path.name for path in store.names()] == ["step-00000008", "step-00000009"]
+
+
 def test_half_written_is_not_whole(tmp_path, runs):
     import shutil
 

@@ -61,11 +61,12 @@ class CheckpointStore:
         return None, broken
 
     def clean(self, broken: Iterable[str] = ()) -> None:
-        """Removes what interrupted writing left behind, and checkpoints that were found broken."""
+        """Removes what interrupted writing and removing left behind, and checkpoints that were found broken."""
         if self.folder.is_dir():
             for path in self.folder.iterdir():
                 if path.name.startswith(PARTIAL) or path.name in broken:
                     shutil.rmtree(path, ignore_errors=True)
+            self._rotate(self.keep)
 
     def save(self, accelerator, progress: dict) -> Path:
         """Writes a checkpoint; called by all processes.

@@ -55,8 +55,7 @@ def build_optimizer(model: nn.Module, args: TrainArguments) -> torch.optim.Optim
     if args.optimizer == "sgd":
         return torch.optim.SGD(groups)
     optimizer = torch.optim.Adam if args.optimizer == "adam" else torch.optim.AdamW
-    on_gpu = any(parameter.is_cuda for group in groups for parameter in group["params"])
-    return optimizer(groups, betas=tuple(args.betas), **({"fused": True} if on_gpu else {}))
+    return optimizer(groups, betas=tuple(args.betas), fused=True)
 
 
 def rate_factor(step: int, total: int, schedule: str, warmup: float = 0.0) -> float:
