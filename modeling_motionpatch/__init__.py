@@ -48,6 +48,7 @@ _LAZY = {  # public name -> module that has it
     "MotionGallery": ".gallery",
     "localize": ".retrieval.localization",
     "encode_motion": ".embedding_motionpatch",
+    "fast_dtype": ".embedding_motionpatch",
     "encode_text": ".embedding_motionpatch",
     "MotionDataError": ".data",
     "babel_classes": ".data",

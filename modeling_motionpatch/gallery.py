@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .embedding_motionpatch import window_frames
@@ -225,7 +225,7 @@ class MotionGallery(QueryGallery):
         Raises:
             ValueError: An id that the gallery has already (nothing is added then), or what `build` raises.
         """
-        model, processor = self._encoder()
+        model, processor = self.encoder()
         takes = takes_of(motions, ids, captions, keep_t_pose)
         present = {str(value) for value in self.ids}
         if ids is None:
@@ -253,6 +253,7 @@ class MotionGallery(QueryGallery):
         file_format: str = "arrow",
         dtype: str | None = None,
         include_model: bool = False,
+        further: Mapping[str, dict] | None = None,
     ) -> Path:
         """Writes the gallery to a folder, which appears, or is replaced, when everything is written.
 
@@ -263,6 +264,7 @@ class MotionGallery(QueryGallery):
                 the Hub shows and other programs read.
             dtype (`"float32"` or `"float16"`, *optional*): Default: the gallery's.
             include_model (`bool`, *optional*, defaults to `False`): Put model and processor into the folder, too.
+            further (`Mapping[str, dict]`, *optional*): JSON files of the caller's, by name, that appear with the rest.
 
         Returns:
             `Path`: the folder.
@@ -274,12 +276,14 @@ class MotionGallery(QueryGallery):
         check_target(target)
         with fresh_folder(target) as temporary:
             self._write(temporary, file_format, dtype, include_model)
+            for name, content in (further or {}).items():
+                write_json(temporary / name, content)
         return target
 
     def _write(self, folder: Path, file_format: str, dtype: str, include_model: bool) -> None:
         files = write_folder(folder, self._parts, self.dim, dtype, file_format)
         if include_model:
-            model, processor = self._encoder()
+            model, processor = self.encoder()
             model.save_pretrained(folder / "model")
             processor.save_pretrained(folder / "model")
         if self._index is not None:

@@ -16,7 +16,13 @@ from conftest import GOLDEN, random_motion, tiny_config
 from fixtures_data import ACTIONS, moving_person, write_motion_npz, write_motionfolder
 
 import modeling_motionpatch
-from modeling_motionpatch import MotionGallery, MotionPatchFeatureExtractor, MotionPatchModel, MotionPatchProcessor
+from modeling_motionpatch import (
+    MotionGallery,
+    MotionPatchFeatureExtractor,
+    MotionPatchModel,
+    MotionPatchProcessor,
+    encode_motion,
+)
 from modeling_motionpatch import cli as cli_package
 from modeling_motionpatch.cli import common, main
 from modeling_motionpatch.data.generated import generate_motion
@@ -234,6 +240,49 @@ def test_index_windows_add_and_overwrite(capsys, takes, model_dir, tmp_path):
     code, out, _ = run(capsys, "index", tmp_path / "two", "--output", output, "--add", "-q", "--json")
     assert code == 0 and json.loads(out)["motions"] == 2
     assert "b" in refused(capsys, "index", tmp_path / "two", "--output", output, "--add", "-q")  # it is in already
+
+
+def test_index_in_bfloat16(capsys, model_dir, tmp_path):
+    """Half the precision, the same neighbours; a query's model need not have it."""
+    folder = tmp_path / "files"
+    for seed in range(4):
+        write_motion_npz(folder / f"{seed}.npz", random_motion(60, seed=seed), 20.0)
+    arguments = ["index", folder, "--model", model_dir, "-q", "--output"]
+    assert run(capsys, *arguments, tmp_path / "full")[0] == 0
+    assert run(capsys, *arguments, tmp_path / "half", "--precision", "bfloat16")[0] == 0
+    full, half = (MotionGallery.load(tmp_path / name) for name in ("full", "half"))
+    assert (full.identity.dtype, half.identity.dtype) == ("float32", "bfloat16")
+    assert half.embeddings.dtype == np.float32 and (half.embeddings != full.embeddings).any()
+    assert (half.embeddings * full.embeddings).sum(axis=1).min() > 0.999
+    code, out, _ = run(capsys, "search", tmp_path / "half", "--motion", folder / "2.npz", "--json")
+    assert code == 0 and json.loads(out)["hits"][0]["id"] == "2"
+    write_motion_npz(tmp_path / "more" / "b.npz", random_motion(40, seed=9), 20.0)
+    add = ["index", tmp_path / "more", "--output", tmp_path / "full", "--add", "-q", "--precision"]
+    assert "bfloat16" in refused(capsys, *add, "half")
+    assert run(capsys, *add, "bfloat16")[0] == 0
+    (row,) = MotionGallery.load(tmp_path / "full").embeddings[-1:]
+    model, processor = (kind.from_pretrained(model_dir) for kind in (MotionPatchModel, MotionPatchProcessor))
+    expected = encode_motion(model, processor, random_motion(40, seed=9), skeleton="smpl22", fps=20.0)[0]
+    assert row @ expected > 0.999 and np.abs(row - expected).max() > 1e-6, "it was made in bfloat16"
+
+
+def test_a_gallery_knows_its_motions_from_the_start(capsys, takes, model_dir, tmp_path, monkeypatch):
+    """Killed right after the gallery appeared: its hits can be shown all the same."""
+    from modeling_motionpatch.cli import data
+
+    remove = shutil.rmtree
+
+    def killed(path, **kwargs):
+        if Path(path).name == ".g.building":
+            raise KeyboardInterrupt
+        remove(path, **kwargs)
+
+    monkeypatch.setattr(data.shutil, "rmtree", killed)
+    assert run(capsys, "index", takes, "--output", tmp_path / "g", "--model", model_dir, "-q")[0] == 130
+    monkeypatch.undo()
+    page = tmp_path / "hits.html"
+    assert run(capsys, "search", tmp_path / "g", "a person walks", "-k", "2", "--html", page)[0] == 0
+    assert "a person walks" in page.read_text(encoding="utf-8")
 
 
 def test_index_goes_on_after_an_interruption(capsys, takes, model_dir, tmp_path, monkeypatch):

@@ -16,7 +16,13 @@ from conftest import random_motion, tiny_config
 
 from modeling_motionpatch import MotionPatchFeatureExtractor, MotionPatchModel, MotionPatchProcessor, get_skeleton
 from modeling_motionpatch.data.generated import generate_motion
-from modeling_motionpatch.embedding_motionpatch import encode_motion, encode_text, window_frames, window_spans
+from modeling_motionpatch.embedding_motionpatch import (
+    encode_motion,
+    encode_text,
+    fast_dtype,
+    window_frames,
+    window_spans,
+)
 from modeling_motionpatch.gallery import GalleryError, MotionGallery
 from modeling_motionpatch.io import Motion, save_motion
 from modeling_motionpatch.rendering_moments import MotionSource
@@ -79,6 +85,36 @@ def test_a_long_motion_is_the_mean_of_its_windows(tiny_model, processor, motions
     np.testing.assert_allclose(long, mean / np.linalg.norm(mean), atol=1e-5)
     first = encode_motion(tiny_model, processor, motions[3], long_motions="first")[0]
     np.testing.assert_allclose(first, gallery.embeddings[rows[0]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "capabilities, expected",
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False}, torch.float32),
+        (None, torch.float32),  # a torch that does not tell
+    ],
+)
+def test_fast_dtype_of_processors(monkeypatch, capabilities, expected):
+    if capabilities is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert fast_dtype() is expected and fast_dtype("meta") is torch.float32
+
+
+@pytest.mark.parametrize("capability, expected", [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
+def test_fast_dtype_of_gpus(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fast_dtype("cuda:1") is expected
+
+
+def test_bfloat16_gives_nearly_the_same_embeddings(tiny_model, processor, motions):
+    full = encode_motion(tiny_model, processor, motions)
+    half = encode_motion(tiny_model.bfloat16(), processor, motions)
+    assert half.dtype == np.float32 and 0 < np.abs(half - full).max() < 0.02
+    assert (half * full).sum(axis=1).min() > 0.999
 
 
 def test_the_models_mode_is_restored(tiny_model, processor):

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
+from ..console import without_loading_bars
 from . import common
 from .common import CommandError
-from .sources import describe_source, open_source, write_record
+from .sources import MOTIONS_FILE, describe_source, open_source
 
 
 NAMED = 3  # files that a note names
@@ -144,6 +145,7 @@ def index(
     file_format: Annotated[str, typer.Option("--format", metavar="NAME", help="arrow or parquet.")] = "arrow",
     batch_size: common.BatchSizeOption = 32,
     device: common.DeviceOption = "auto",
+    precision: common.PrecisionOption = "float32",
     add: Annotated[bool, typer.Option("--add", help="Add to the gallery in --output, with its model.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the gallery in --output.")] = False,
     restart: Annotated[
@@ -187,6 +189,8 @@ def index(
         given = {"batch_size": batch_size, "progress": not quiet and rank == 0}
         if add:
             gallery = MotionGallery.load(target)
+            with without_loading_bars():
+                common.place(gallery.encoder()[0], device, precision)
             before = len(gallery.skipped), len(gallery.notes)
             gallery.add(motions, **given)
             skipped, notes = gallery.skipped[before[0] :], gallery.notes[before[1] :]
@@ -195,7 +199,7 @@ def index(
             building = target.with_name(f".{target.name}.building")
             if restart and rank == 0:
                 shutil.rmtree(building, ignore_errors=True)
-            loaded, processor = common.load_model(model, _own_device(device, processes))
+            loaded, processor = common.load_model(model, _own_device(device, processes), precision)
             windows = {"window": window, "stride": stride, "dtype": dtype}
             try:
                 gallery = MotionGallery.build(loaded, processor, motions, resume_dir=building, **windows, **given)
@@ -210,9 +214,8 @@ def index(
         if rank > 0:
             return
         skipped = [*left_out, *skipped]
-        gallery.save(target, file_format=file_format, include_model=include_model)
-        if record:
-            write_record(target, record)
+        further = {MOTIONS_FILE: record} if record else {}
+        gallery.save(target, file_format=file_format, include_model=include_model, further=further)
         if not add:
             shutil.rmtree(building, ignore_errors=True)
     _finish(target, gallery, skipped, notes, remarks, time.perf_counter() - started, as_json)

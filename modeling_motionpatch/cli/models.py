@@ -138,6 +138,7 @@ def evaluate(
     ] = False,
     batch_size: common.BatchSizeOption = 32,
     device: common.DeviceOption = "auto",
+    precision: common.PrecisionOption = "float32",
     option: common.DataOptionsOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
@@ -165,7 +166,7 @@ def evaluate(
     with common.stdout_for_json(as_json):
         dataset, left_out = common.load_split(data, data_dir, split, options, not quiet)
         for name in models:
-            model, processor = common.load_model(name, device)
+            model, processor = common.load_model(name, device, precision)
             shared = {"name": data, "split": split, "batch_size": batch_size, "long_motions": long_motions}
             shared["progress"] = not quiet
             if task == "retrieval":

@@ -165,6 +165,8 @@ def _search_gallery(place, query, motion, top_k, merge, motions, model, device, 
     try:
         with without_loading_bars():
             gallery = MotionGallery.load(place, *loaded)
+            if model is None:
+                common.place(gallery.encoder()[0], device)
             hits = gallery.search(item, k=top_k, merge=merge)
     except OSError as error:
         raise CommandError(f"The gallery {str(place)!r} cannot be opened: {common.one_line(error)}") from error

@@ -76,12 +76,6 @@ def open_source(record: dict, progress: bool = False):
     return dataset, _left_out(report, None), list(report.notes) if report is not None else []
 
 
-def write_record(gallery: Path, record: dict) -> None:
-    """Leaves the record in a gallery's folder."""
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    (gallery / MOTIONS_FILE).write_text(text, encoding="utf-8")
-
-
 def motions_of_gallery(gallery, moved_to: str | None = None):
     """Where the motions of a gallery are, for showing its hits; `None` where the gallery does not say.
 

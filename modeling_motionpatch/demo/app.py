@@ -54,7 +54,7 @@ class DemoApp:
         if not len(gallery):
             raise DemoError("The gallery is empty, so there is nothing to search.")
         self.gallery, self.source = gallery, source
-        self.model, self.processor = gallery._encoder()
+        self.model, self.processor = gallery.encoder()
         self.examples, self.title = list(examples), title
         self.max_upload_bytes = int(max_upload_mb * 1e6)
         self._lock = threading.Lock()  # one query at a time: torch uses all cores for each

@@ -68,7 +68,7 @@ class QueryGallery(VectorGallery):
         """
         from .localization import localize
 
-        model, processor = self._encoder()
+        model, processor = self.encoder()
         return localize(model, processor, take, text, k, skeleton=skeleton, fps=fps, window=window, stride=stride)
 
     # ------------------------------------------------------------------------------------------------ the model
@@ -92,8 +92,12 @@ class QueryGallery(VectorGallery):
                 "the model that made it, or build it again."
             )
 
-    def _encoder(self):
-        """Model and processor; those named in the gallery are loaded where none were given."""
+    def encoder(self):
+        """The model and the processor that embed queries; those named in the gallery are loaded where none were given.
+
+        Raises:
+            GalleryError: None is named, they cannot be loaded, or they are not those that made the gallery.
+        """
         if self.model is None:
             name = "" if self.identity is None else self.identity.name
             if not name:
@@ -132,7 +136,7 @@ class QueryGallery(VectorGallery):
         """
         if isinstance(queries, (str, os.PathLike)):
             raise GalleryError("`queries` is one text; put it into a list: encode([text]).")
-        model, processor = self._encoder()
+        model, processor = self.encoder()
         embeds = np.empty((len(queries), self.dim), np.float32)
         motions = {}
         for index, query in enumerate(queries):
