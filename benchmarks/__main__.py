@@ -24,6 +24,7 @@ SCRIPTS = {  # name -> arguments; the times are those of two idle cores
     "encoding": ["--size", "vit-base"],  # 3 min
     "encoding vit-tiny": ["--size", "vit-tiny"],  # 1 min
     "training_step": [],  # 2 min
+    "training_step vit-base": ["--size", "vit-base", "--precision", "auto"],  # 2 min
     "training_step processes": ["--processes", "2"],  # 1 min
 }
 SMALL = {  # tiny settings, to see that everything starts
