@@ -6,7 +6,7 @@ Shared by pipelines and galleries. A long take is cut into windows of the length
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
@@ -18,6 +18,7 @@ from .skeletons_motionpatch import Skeleton, get_skeleton
 
 
 DEFAULT_STRIDE = 0.5  # of a window: every moment lies in the inner half of some window
+Clip = tuple[np.ndarray, Skeleton]  # of `MotionPatchFeatureExtractor.prepare`
 POOL_BATCHES = 16  # batches that are sorted by length together; more saves little padding and costs memory
 
 
@@ -74,11 +75,11 @@ def window_spans(num_frames: int, window: int, stride: int) -> list[tuple[int, i
 
 def cut_take(
     feature_extractor, joints, skeleton: Skeleton, fps: float, window: int, stride: int, name: str = "motion"
-) -> tuple[list[tuple[float, float]], list[np.ndarray]]:
-    """A take of any length -> its windows.
+) -> tuple[list[tuple[float, float]], list[Clip]]:
+    """A take of any length -> its windows, ready for [`encode_clips`].
 
     Args:
-        feature_extractor (`MotionPatchFeatureExtractor`): Makes the points; each window is made canonical by itself.
+        feature_extractor (`MotionPatchFeatureExtractor`): Prepares them; each window is made canonical by itself.
         joints (`np.ndarray` of shape `(T, J, 3)`, or `(T, P, J, 3)` for several persons): Positions [m].
         skeleton (`Skeleton`): What the J joints are.
         fps (`float`): Frame rate of `joints` [1/s].
@@ -86,7 +87,7 @@ def cut_take(
         name (`str`, *optional*): What error messages call the take.
 
     Returns:
-        `tuple`: `(start, end)` in seconds of each window, and its normalised points `(T', W, 3)`.
+        `tuple`: `(start, end)` in seconds of each window, and what [`MotionPatchFeatureExtractor.prepare`] makes of it.
 
     Raises:
         MotionInputError: The take cannot be read.
@@ -95,13 +96,15 @@ def cut_take(
     duration = len(joints) / fps
     rate = feature_extractor.fps
     resampled = resample_joints(joints, fps, rate, feature_extractor.resampling)
-    if len(resampled) <= window:
-        return [(0.0, duration)], [feature_extractor.joints_to_points(joints, skeleton, fps)]
+    if len(resampled) < MIN_FRAMES:
+        feature_extractor.prepare([joints], skeleton, fps)  # says so
     spans = window_spans(len(resampled), window, stride)
-    points = [feature_extractor.joints_to_points(resampled[a:b], skeleton, rate) for a, b in spans]
+    clips = feature_extractor.prepare([resampled[a:b] for a, b in spans], skeleton, rate)
+    if len(spans) == 1:
+        return [(0.0, duration)], clips
     seconds = [(start / rate, end / rate) for start, end in spans]
     seconds[-1] = (seconds[-1][0], max(duration, seconds[-1][0]))
-    return seconds, points
+    return seconds, clips
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -217,10 +220,10 @@ def encode_motion(
     def clips():
         for index, (joints, of_skeleton, rate) in enumerate(zip(arrays, skeletons, rates)):
             name = f"motion {index}" if len(arrays) > 1 else "motion"
-            _, points = cut_take(extractor, joints, of_skeleton, rate, window, stride, name)
-            for clip in points[: 1 if long_motions == "first" else None]:
+            _, windows = cut_take(extractor, joints, of_skeleton, rate, window, stride, name)
+            for clip in windows[: 1 if long_motions == "first" else None]:
                 owners.append(index)
-                yield clip, of_skeleton
+                yield clip
 
     embeds = encode_clips(model, extractor, clips(), batch_size, len(arrays) if progress else None)
     if len(embeds) == len(arrays):
@@ -246,19 +249,19 @@ def as_motion_lists(feature_extractor, motions, skeleton=None, fps=None):
 def encode_clips(
     model,
     feature_extractor,
-    clips: Iterable[tuple[np.ndarray, Skeleton]],
+    clips: Iterable[Clip],
     batch_size: int = 32,
     progress_total: int | None = None,
 ) -> np.ndarray:
-    """Normalised points, e.g. of [`cut_take`], -> embeddings.
+    """Clips, e.g. of [`cut_take`], -> embeddings.
 
-    Clips are made in a thread of their own while the model runs, and batches hold clips of similar lengths, no higher
-    than the longest of them where the extractor masks padding.
+    Batches are made in a thread of their own while the model runs, of clips of similar lengths, and no higher than the
+    longest of them where the extractor masks padding.
 
     Args:
         model: See [`encode_motion`].
-        feature_extractor (`MotionPatchFeatureExtractor`): Pads the clips.
-        clips (`Iterable`): `(points (T, W, 3), Skeleton)` pairs.
+        feature_extractor (`MotionPatchFeatureExtractor`): Makes the patches.
+        clips (`Iterable`): What its `prepare` returns: (positions, `Skeleton`) pairs.
         batch_size (`int`, *optional*, defaults to 32): Clips a forward pass.
         progress_total (`int`, *optional*): Show a progress bar with this total.
 
@@ -267,31 +270,38 @@ def encode_clips(
     """
     _check_batch_size(batch_size)
     _check_tower(model, "motion")
-    outputs = []
-    iterator = _prefetched(_pools(iter(clips), batch_size * POOL_BATCHES))
+    pinned = model.device.type == "cuda"  # or the copy to the device would wait for what it computes
+    outputs, waiting, rows = [], [], []
+    batches = _prefetched(_batches(iter(clips), feature_extractor, batch_size, pinned))
     with _inference(model), _bar(progress_total, progress_total is not None, "motions") as bar:
-        for pool in iterator:
-            order = sorted(range(len(pool)), key=lambda index: len(pool[index][0]))
-            embeds = [
-                _encode_batch(model, feature_extractor, [pool[index] for index in order[first : first + batch_size]])
-                for first in range(0, len(order), batch_size)
-            ]
-            ordered = np.empty((len(pool), embeds[0].shape[1]), np.float32)
-            ordered[order] = torch.cat(embeds).cpu().numpy()  # one wait for the device a pool, not one a batch
-            outputs.append(ordered)
-            bar.update(len(pool))
+        for chosen, inputs, ends_pool in batches:
+            inputs = {name: value.to(model.device, non_blocking=True) for name, value in inputs.items()}
+            waiting.append(_unit(model.get_motion_features(**inputs, trim_padding=False).pooler_output))
+            rows += chosen
+            bar.update(len(chosen))
+            if ends_pool:  # one wait for the device a pool, not one a batch
+                outputs.append(torch.cat(waiting).cpu().numpy()[np.argsort(rows)])
+                waiting, rows = [], []
     return np.concatenate(outputs) if outputs else np.empty((0, model.config.projection_dim), np.float32)
 
 
-def _encode_batch(model, extractor, batch: Sequence[tuple[np.ndarray, Skeleton]]) -> torch.Tensor:
-    height = extractor.max_frames
-    if extractor.padding == "mask":  # zeros that are attended to have to be there
-        rows = 1 if extractor.input_kind == "frames" else extractor.patch_size
-        height = min(height, -(-max(len(points) for points, _ in batch) // rows) * rows)
-    points, skeletons = zip(*batch)
-    inputs = extractor.pad(points, skeletons, return_tensors="pt", num_frames=height)
-    inputs = {name: value.to(model.device, non_blocking=True) for name, value in inputs.items()}
-    return _unit(model.get_motion_features(**inputs).pooler_output)
+def _batches(clips: Iterator[Clip], extractor, batch_size: int, pinned: bool) -> Iterator[tuple[list, dict, bool]]:
+    """Rows within a pool, the model's inputs, and whether the pool ends with them."""
+    token_frames = 1 if extractor.input_kind == "frames" else extractor.patch_size
+    for pool in _pools(clips, batch_size * POOL_BATCHES):
+        frames = [channels.shape[1] for channels, _ in pool]
+        order = sorted(range(len(pool)), key=frames.__getitem__)
+        for first in range(0, len(order), batch_size):
+            chosen = order[first : first + batch_size]
+            height = extractor.max_frames
+            if extractor.padding == "mask":  # zeros that are attended to have to be there
+                height = min(height, -(-frames[chosen[-1]] // token_frames) * token_frames)
+            inputs = dict(extractor.pad([pool[index] for index in chosen], return_tensors="pt", num_frames=height))
+            if "motion_attention_mask" in inputs and inputs["motion_attention_mask"].all():
+                del inputs["motion_attention_mask"]  # attention is faster where nothing is masked
+            if pinned:
+                inputs = {name: value.pin_memory() for name, value in inputs.items()}
+            yield chosen, inputs, first + batch_size >= len(order)
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

@@ -380,36 +380,51 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         """
         if kwargs:
             raise TypeError(f"Unknown arguments {sorted(kwargs)}; options are set when the extractor is made.")
-        prepared = list(self._prepare(motions, skeleton, fps))
+        prepared = self.prepare(motions, skeleton, fps)
         if not prepared:
             raise MotionInputError("No motion was given.")
+        return self.pad(prepared, return_tensors)
+
+    def prepare(self, motions, skeleton=None, fps=None) -> list[tuple[np.ndarray, Skeleton]]:
+        """The first half of [`__call__`]: motions checked, at the extractor's rate, canonical; what can fail is here.
+
+        Args:
+            motions, skeleton, fps: As in [`__call__`].
+
+        Returns:
+            `list`: (positions [m], `Skeleton`) of each motion; positions `(3, T', J)` and float32, with a person axis in
+            front of J for several persons.
+
+        Raises:
+            MotionInputError: A motion that cannot be read; its message says which and why.
+        """
+        prepared = list(self._prepare(motions, skeleton, fps))
+        if self.normalization == "joint" or self.input_kind == "frames":
+            for _, of_skeleton in prepared:
+                self._check_own(of_skeleton)
+        return prepared
+
+    def pad(
+        self,
+        prepared: Sequence[tuple[np.ndarray, Skeleton]],
+        return_tensors: str | None = None,
+        num_frames: int | None = None,
+    ) -> BatchFeature:
+        """The second half of [`__call__`]: what [`prepare`] returned -> a padded batch of patches.
+
+        Args:
+            prepared (`Sequence`): At least one; each is cut to the first `max_frames`.
+            return_tensors (`"pt"` or `"np"`, *optional*): numpy by default.
+            num_frames (`int`, *optional*): Height of the batch instead of `max_frames`, a multiple of the patch size.
+        """
         affine = self._affine_of_all(prepared)
         clips = [partial(self._normalized, *clip, of_clip) for clip, of_clip in zip(prepared, affine)]
         lengths = [channels.shape[1] for channels, _ in prepared]
         width = self.num_points if self.input_kind == "patches" else prepared[0][0].shape[-1]
         people = () if self.num_persons == 1 else (self.num_persons,)
         skeletons = [of_skeleton for _, of_skeleton in prepared]
-        return self._batch(clips, lengths, skeletons, return_tensors, (*people, 3, self.max_frames, width))
-
-    def pad(
-        self,
-        points: Sequence[np.ndarray],
-        skeletons: Sequence[Skeleton] | None = None,
-        return_tensors: str | None = None,
-        num_frames: int | None = None,
-    ) -> BatchFeature:
-        """Normalised points (of [`joints_to_points`]) -> a padded batch, see [`__call__`].
-
-        Args:
-            points (`Sequence[np.ndarray]`): Each `(T', W, 3)`, cut to the first `max_frames`.
-            skeletons (`Sequence[Skeleton]`, *optional*): Tell which body parts are missing.
-            num_frames (`int`, *optional*): Height of the batch instead of `max_frames`, a multiple of the patch size.
-        """
-        clips = [np.moveaxis(clip, (-1, 0), (-3, -2)) for clip in points]
         height = self.max_frames if num_frames is None else num_frames
-        copies = [partial(_copy_beginning, clip) for clip in clips]
-        shape = (*clips[0].shape[:-2], height, clips[0].shape[-1])
-        return self._batch(copies, [clip.shape[-2] for clip in clips], skeletons, return_tensors, shape)
+        return self._batch(clips, lengths, skeletons, return_tensors, (*people, 3, height, width))
 
     def _batch(self, clips, lengths, skeletons, return_tensors, shape: tuple[int, ...]) -> BatchFeature:
         """Functions that write clips of these lengths -> zero-padded (B, *shape), (..., 3, frames, W), and their mask.
@@ -428,7 +443,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             values[index, ..., length:, :] = 0
             rows = -(-length // token_frames) if self.padding == "mask" else None
             present = 1
-            if skeletons is not None and columns > 1:
+            if columns > 1:
                 chains = skeletons[index].chains
                 if not all(chains[part] for part in self.part_order):
                     present = np.array([bool(chains[part]) for part in self.part_order], dtype=np.int64)
@@ -447,10 +462,6 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             if output.get(name) is not None:
                 output[name] = np.asarray(output[name], dtype=np.float32).tolist()
         return output
-
-
-def _copy_beginning(clip: np.ndarray, out: np.ndarray) -> None:
-    out[...] = clip[..., : out.shape[-2], :]
 
 
 __all__ = ["MotionPatchFeatureExtractor"]

@@ -172,12 +172,14 @@ class MotionSideMixin:
         motion_attention_mask: torch.LongTensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
+        trim_padding: bool | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPooling:
         r"""
         Args:
             motion_values (`torch.FloatTensor` of shape `(B, 3, T, W)`, or `(B, persons, 3, T, W)`): Motion patches.
             motion_attention_mask (`torch.LongTensor` of shape `(B, R, C)`, or `(B, persons, R, C)`, *optional*).
+            trim_padding (`bool`, *optional*): As of [`MotionPatchMotionModel`].
 
         Returns:
             `BaseModelOutputWithPooling`: `pooler_output` `(B, projection_dim)` is projected and not normalised;
@@ -196,6 +198,7 @@ class MotionSideMixin:
         output = self.motion_model(
             motion_values=motion_values,
             motion_attention_mask=motion_attention_mask,
+            trim_padding=trim_padding,
             return_dict=True,
             **self._output_flags(output_attentions, output_hidden_states),
         )

@@ -156,6 +156,7 @@ class MotionPatchMotionModel(IntactLoading, PreTrainedModel):
         motion_attention_mask: torch.LongTensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
+        trim_padding: bool | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPooling:
         r"""
@@ -166,6 +167,8 @@ class MotionPatchMotionModel(IntactLoading, PreTrainedModel):
             motion_attention_mask (`torch.LongTensor` of shape `(B, T / N, 5)`, *optional*): 1 for patches to attend to.
             output_attentions (`bool`, *optional*): Return `(B, heads, tokens, tokens)` of each layer.
             output_hidden_states (`bool`, *optional*): Return `(B, tokens, D)` before each layer and after the last.
+            trim_padding (`bool`, *optional*):
+                Default: `config.trim_padding`. To look for rows to drop waits for the device; `False` where there are none.
 
         Returns:
             `BaseModelOutputWithPooling`: `last_hidden_state` `(B, prefix + R * C, D)`, where R counts the rows that some
@@ -181,7 +184,8 @@ class MotionPatchMotionModel(IntactLoading, PreTrainedModel):
             self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         )
         mask = self._check_inputs(motion_values, motion_attention_mask)
-        motion_values, mask = self._trim(motion_values, mask)
+        if self.config.trim_padding if trim_padding is None else trim_padding:
+            motion_values, mask = self._trim(motion_values, mask)
         hidden, prefix = self._embed(motion_values)  # (B, prefix + R * C, D)
 
         attention_mask = None
@@ -230,7 +234,7 @@ class MotionPatchMotionModel(IntactLoading, PreTrainedModel):
 
     def _trim(self, values, mask):
         """Drops the rows behind the longest clip of the batch; they are attended to by nobody."""
-        if mask is None or not self.config.trim_padding or torch.compiler.is_compiling():
+        if mask is None or torch.compiler.is_compiling():
             return values, mask
         used = mask.flatten(2).any(dim=2).any(dim=0)  # (R,)
         rows = int(used.nonzero().max()) + 1 if bool(used.any()) else 1

@@ -95,9 +95,10 @@ def test_shapes_masks_and_batches():
         torch.testing.assert_close(
             extractor(motion, return_tensors="pt")["motion_values"][0], batch["motion_values"][index]
         )
-    points = [extractor.joints_to_points(motion) for motion in motions]
-    torch.testing.assert_close(extractor.pad(points, return_tensors="pt")["motion_values"], batch["motion_values"])
-    assert extractor.pad(points[:1], num_frames=32)["motion_values"].shape == (1, 3, 32, 80)
+    prepared = extractor.prepare(motions)
+    torch.testing.assert_close(extractor.pad(prepared, return_tensors="pt")["motion_values"], batch["motion_values"])
+    low = extractor.pad(prepared[:1], num_frames=32)["motion_values"]
+    np.testing.assert_array_equal(low[0], batch["motion_values"][0, :, :32].numpy())
 
 
 @pytest.mark.parametrize("normalization", ["point", "joint", "none"])

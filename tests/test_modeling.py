@@ -129,6 +129,8 @@ def test_masked_trimmed_and_dropped_tokens_agree(pooling, attention):
     whole.motion_model.config.trim_padding = False
     masked = whole.get_motion_features(values, mask)
     assert masked.last_hidden_state.shape[1] == 1 + 14 * 5
+    untrimmed = model.get_motion_features(values, mask, trim_padding=False)
+    assert torch.equal(untrimmed.last_hidden_state, masked.last_hidden_state)
     dropped = torch.cat(
         [model.get_motion_features(values[i : i + 1, :, : 16 * n]).pooler_output for i, n in enumerate(rows)]
     )

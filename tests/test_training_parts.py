@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from conftest import random_motion
 from training_fixtures import NO_DROPOUT, tiny_arguments, write_motionfolder
 
-from modeling_motionpatch import MotionPatchFeatureExtractor, MotionPatchModel, contrastive_loss, get_skeleton
+from modeling_motionpatch import (
+    MotionPatchFeatureExtractor,
+    MotionPatchModel,
+    MotionPatchMotionModel,
+    contrastive_loss,
+    encode_motion,
+    get_skeleton,
+)
 from modeling_motionpatch.training import (
     TowerPair,
     TrainArguments,
@@ -130,6 +138,27 @@ def test_batches_are_the_extractors(folder, tmp_path, preset):
         assert not batch["motion_attention_mask"][:, mask.shape[1] :].any()
     else:
         assert mask is None and height == extractor.max_frames
+
+
+def test_nothing_is_masked_where_all_rows_are_full(folder, tmp_path):
+    args, tables, processor, _, _ = parts_of(folder, tmp_path)
+    store = MotionStore.build(processor.feature_extractor, tables["train"], args)
+    rows, frames = np.arange(4), np.array([17, 32, 20, 31])  # two patches high, all of them
+    values, mask = store.batch(rows, np.zeros_like(rows), frames)
+    assert mask is None and values.shape[2] == 32
+    assert store.batch(rows, np.zeros_like(rows), frames - 4)[1].shape == (4, 2, 5)
+    store.incomplete = True  # a skeleton without arms, say
+    assert store.batch(rows, np.zeros_like(rows), frames)[1].all()
+
+
+def test_batches_do_not_wait_for_the_device(folder, tmp_path, monkeypatch):
+    """Which rows are padding is known before they go there; to ask the device costs a GPU its queue of work."""
+    monkeypatch.setattr(MotionPatchMotionModel, "_trim", None)
+    args, _, processor, planner, maker = parts_of(folder, tmp_path, length_chunks=2)
+    model = build_model(args, processor)
+    motions, _, _ = TowerPair(model)(maker.make(planner.plan(0), 0).parts)
+    assert motions.shape == (args.batch_size, 16)
+    encode_motion(model, processor, [random_motion(40), random_motion(90)])
 
 
 def test_memory_mapped_points_are_the_same(folder, tmp_path):

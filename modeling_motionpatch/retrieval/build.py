@@ -76,7 +76,7 @@ def embed_takes(
                     fps if own_fps is None else own_fps,
                 )
                 name = take.where or "motion"
-                spans, points = cut_take(extractor, arrays[0], skeletons[0], rates[0], frames, step, name)
+                spans, windows = cut_take(extractor, arrays[0], skeletons[0], rates[0], frames, step, name)
             except (ValueError, OSError) as error:
                 if not take.optional:
                     raise
@@ -87,9 +87,9 @@ def embed_takes(
                     bar.update(1)
             if take.note:
                 notes.append((take.where, take.note))
-            for (start, end), clip in zip(spans, points):
+            for (start, end), clip in zip(spans, windows):
                 rows.append((take.id, start, end, take.captions, take.source))
-                yield clip, skeletons[0]
+                yield clip
 
     embeddings = encode_clips(model, extractor, clips(), batch_size)
     ids, starts, ends, captions, sources = ([row[column] for row in rows] for column in range(5))

@@ -93,8 +93,8 @@ def localize(
         skeleton if own_skeleton is None else own_skeleton,
         fps if own_fps is None else own_fps,
     )
-    spans, points = cut_take(extractor, arrays[0], skeletons[0], rates[0], frames, step, one.where)
-    embeds = encode_clips(model, extractor, ((clip, skeletons[0]) for clip in points), batch_size)
+    spans, windows = cut_take(extractor, arrays[0], skeletons[0], rates[0], frames, step, one.where)
+    embeds = encode_clips(model, extractor, windows, batch_size)
     scores = embeds @ encode_text(model, processor, text)[0]
     order = np.argsort(-scores, kind="stable")
     ranked = ((float(scores[row]), int(row)) for row in order)

@@ -175,7 +175,7 @@ class MotionStore:
         return -(-np.minimum(frames, self.extractor.max_frames) // self.token_frames)
 
     def batch(self, clips: np.ndarray, starts: np.ndarray, frames: np.ndarray, device=None):
-        """Windows of clips -> `motion_values` float32 `(B, [persons,] 3, T, W)` and `motion_attention_mask` or `None`.
+        """Windows of clips -> `motion_values` float32 `(B, [persons,] 3, T, W)` and `motion_attention_mask`, or `None` for all ones.
 
         Args:
             clips (`np.ndarray` of shape `(B,)`): Which clips.
@@ -185,7 +185,8 @@ class MotionStore:
         source = self.points.device
         masked = self.extractor.padding == "mask"
         frames = np.minimum(frames, self.extractor.max_frames)
-        height = int(self.rows(frames).max()) * self.token_frames if masked else self.extractor.max_frames
+        rows = self.rows(frames)
+        height = int(rows.max()) * self.token_frames if masked else self.extractor.max_frames
         length = torch.from_numpy(frames).to(source)
         first = torch.from_numpy(self.offsets[clips] + starts).to(source)
         position = torch.arange(height, device=source)
@@ -198,7 +199,7 @@ class MotionStore:
         if persons > 1:
             values = values.unflatten(1, (persons, 3))
         mask = None
-        if masked or self.incomplete:
+        if self.incomplete or (masked and rows.min() < rows.max()):  # attention is faster where nothing is masked
             present = self.present[torch.from_numpy(clips).to(source)]  # (B, columns)
             seen = inside[:, :: self.token_frames] if masked else torch.ones_like(inside[:, :: self.token_frames])
             mask = (seen[:, :, None] & present[:, None]).long()

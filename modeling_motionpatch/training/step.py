@@ -4,6 +4,8 @@
 DistributedDataParallel and FSDP need it.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -33,9 +35,8 @@ class TowerPair(nn.Module):
             `tuple`: unit-length motion embeddings `(sum of B, P)` or `None`, text embeddings likewise, and the inverse
             temperature, all float32.
         """
-        motions = [
-            self.model.get_motion_features(**m, return_dict=True).pooler_output for m, _ in parts if m is not None
-        ]
+        read = partial(self.model.get_motion_features, return_dict=True, trim_padding=False)  # parts have no such rows
+        motions = [read(**m).pooler_output for m, _ in parts if m is not None]
         texts = [self.model.get_text_features(**t, return_dict=True).pooler_output for _, t in parts if t is not None]
         motion_embeds = nn.functional.normalize(torch.cat(motions).float(), dim=-1) if motions else None
         text_embeds = nn.functional.normalize(torch.cat(texts).float(), dim=-1) if texts else None
