@@ -1,6 +1,7 @@
 """Galleries: search against brute force, windows, duplicates, files, resumed and shared builds, bad input."""
 
 import copy
+import itertools
 import json
 import os
 import shutil
@@ -169,9 +170,10 @@ def test_times_are_seconds_of_the_take(tiny_model, processor):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_search_agrees_with_brute_force(dtype):
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_search_agrees_with_brute_force(dtype, count):
     rng = np.random.default_rng(0)
-    rows, queries = unit(rng, 40_000, 24), unit(rng, 5, 24)
+    rows, queries = unit(rng, 40_000, 24), unit(rng, count, 24)
     gallery = MotionGallery.from_embeddings(rows, [f"m{index}" for index in range(len(rows))], dtype=dtype)
     exact = queries.astype(np.float64) @ rows.astype(dtype).astype(np.float64).T
     for row, hits in zip(exact, gallery.search_embeddings(queries, k=7)):
@@ -183,8 +185,8 @@ def test_search_agrees_with_brute_force(dtype):
 def test_top_k_with_ties_many_blocks_and_large_k():
     rng = np.random.default_rng(1)
     rows = rng.integers(-2, 3, (60, 4)).astype(np.float32)  # exact in float32, with many equal scores
-    queries = rng.integers(-2, 3, (6, 4)).astype(np.float32)
-    for k in (1, 13, 60, 100):
+    everything = rng.integers(-2, 3, (20, 4)).astype(np.float32)
+    for k, queries in itertools.product((1, 13, 60, 100), (everything[:1], everything[:6], everything)):
         scores, found = top_k([rows[:7], rows[7:8], rows[8:]], queries, k)
         expected = np.argsort(-(queries @ rows.T), axis=1, kind="stable")[:, :k]
         assert np.array_equal(found, expected)

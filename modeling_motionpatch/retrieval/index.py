@@ -8,7 +8,7 @@ import numpy as np
 from .search import gather_rows, row_chunks, top_k
 
 
-EXACT_LIMIT = 100_000  # rows; up to here exact search takes a few tens of milliseconds, so an index gains nothing
+EXACT_LIMIT = 100_000  # rows; up to here exact search takes some milliseconds, so an index gains nothing
 TARGET_RECALL = 0.99  # of exact search's ten best; an index that does not reach it is not used
 TRAINING_ROWS = 40  # vectors a list to train with; FAISS warns below 39
 TRAINING_ROUNDS = 10  # of k-means; the lists change little afterwards, and the time is most of the building

@@ -14,6 +14,9 @@ import torch
 
 BLOCK_ROWS = 16_384  # rows scored at a time: 16 MB at P = 256 in float32, which stays near the processor
 BLOCK_QUERIES = 256  # queries scored at a time: 16 MB of scores a block
+FEW_QUERIES = (
+    16  # so few columns at the right of the rows, two at least, read memory at its rate; other forms take 4 times
+)
 TOUCHING = 1e-3  # [s]; windows that share less than a millisecond do not overlap
 
 
@@ -88,7 +91,7 @@ def top_k(blocks: Sequence[np.ndarray], queries: np.ndarray, k: int) -> tuple[np
         some = torch.from_numpy(np.ascontiguousarray(queries[first : first + BLOCK_QUERIES], dtype=np.float32))
         best = [np.empty((len(some), 0), np.float32), np.empty((len(some), 0), np.int64)]
         for offset, chunk in row_chunks(blocks):
-            similarity = (some @ chunk.T).numpy()
+            similarity = _similarity(some, chunk)
             # Only rows that reach the k-th best score so far can still enter; few do after the first blocks.
             if best[0].shape[1] == k and not (similarity > best[0][:, -1:]).any():
                 continue
@@ -96,6 +99,14 @@ def top_k(blocks: Sequence[np.ndarray], queries: np.ndarray, k: int) -> tuple[np
             best = _merge(best, (values, columns + offset), k)
         scores[first : first + len(some)], rows[first : first + len(some)] = best
     return scores, rows
+
+
+def _similarity(queries: torch.Tensor, rows: torch.Tensor) -> np.ndarray:
+    """Dot products `(Q, n)` of queries `(Q, P)` and rows `(n, P)`."""
+    if len(queries) > FEW_QUERIES:
+        return (queries @ rows.T).numpy()
+    columns = queries if len(queries) > 1 else torch.cat([queries, queries])
+    return (rows @ columns.T)[:, : len(queries)].T.contiguous().numpy()
 
 
 def score_rows(blocks: Sequence[np.ndarray], query: np.ndarray, rows: np.ndarray) -> np.ndarray:

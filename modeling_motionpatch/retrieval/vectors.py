@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 
 UNIT_TOLERANCE = 1e-3  # float16 rounds the length of a unit vector by less
 CANDIDATES = 4  # windows looked at for each hit wanted, before duplicates are left out; more follow where needed
-CACHE_BYTES = 512 * 2**20  # float16 rows are kept as float32 for searching up to this size: twice as fast
 
 
 class VectorGallery:
@@ -35,7 +34,6 @@ class VectorGallery:
         self._parts = [part for part in parts if len(part)]
         self._offsets = np.cumsum([0, *[len(part) for part in self._parts]])
         self._blocks = [part.embeddings for part in self._parts]
-        self._search_blocks = None
         self._index = None
 
     def remove(self, ids) -> int:
@@ -181,7 +179,7 @@ class VectorGallery:
         if exact is False and self._index is None:
             raise GalleryError("`exact=False` needs an index; call `build_index()` first.")
         if exact or self._index is None or (exact is None and not self._index.useful):
-            return top_k(self._float_blocks(), queries, k)
+            return top_k(self._blocks, queries, k)
         k = min(k, len(self))
         scores, rows = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
         for index, candidates in enumerate(self._index.search(queries, k)):
@@ -189,14 +187,6 @@ class VectorGallery:
             order = np.lexsort((candidates, -exactly))
             scores[index, : len(order)], rows[index, : len(order)] = exactly[order], candidates[order]
         return scores, rows
-
-    def _float_blocks(self) -> list[np.ndarray]:
-        """Rows to search exactly; small galleries in float16 are widened once."""
-        if self.dtype == "float32" or len(self) * self.dim * 4 > CACHE_BYTES:
-            return self._blocks
-        if self._search_blocks is None:
-            self._search_blocks = [block.astype(np.float32) for block in self._blocks]
-        return self._search_blocks
 
     def similar(self, motion_id, k: int = 10, **options) -> list[Hit]:
         """Motions like one of the gallery's own: those nearest to the mean of its windows, itself left out.
