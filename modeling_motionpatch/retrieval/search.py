@@ -92,11 +92,12 @@ def top_k(blocks: Sequence[np.ndarray], queries: np.ndarray, k: int) -> tuple[np
         best = [np.empty((len(some), 0), np.float32), np.empty((len(some), 0), np.int64)]
         for offset, chunk in row_chunks(blocks):
             similarity = _similarity(some, chunk)
-            # Only rows that reach the k-th best score so far can still enter; few do after the first blocks.
-            if best[0].shape[1] == k and not (similarity > best[0][:, -1:]).any():
-                continue
-            values, columns = _best_columns(similarity, min(k, similarity.shape[1]))
-            best = _merge(best, (values, columns + offset), k)
+            # Only rows above the k-th best score so far can still enter; few are after the first blocks.
+            floor = best[0][:, -1] if best[0].shape[1] == k else np.full(len(some), -np.inf, np.float32)
+            above = similarity > floor[:, None]
+            if above.any():
+                values, columns = _best_columns(similarity, above, min(k, similarity.shape[1]))
+                best = _merge(best, (values, columns + offset), k)
         scores[first : first + len(some)], rows[first : first + len(some)] = best
     return scores, rows
 
@@ -146,21 +147,21 @@ def _as_tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array)
 
 
-def _best_columns(similarity: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest entries of each row, best first, equal ones from left to right."""
-    values = np.empty((len(similarity), k), np.float32)
-    columns = np.empty((len(similarity), k), np.int64)
-    width = similarity.shape[1]
-    for index, row in enumerate(similarity):
-        if k < width:
-            threshold = np.partition(row, width - k)[width - k]
+def _best_columns(similarity: np.ndarray, eligible: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest eligible entries of each row, best first, equal ones from left to right; -inf where there are fewer."""
+    values = np.full((len(similarity), k), -np.inf, np.float32)
+    columns = np.zeros((len(similarity), k), np.int64)
+    for index in range(len(similarity)):
+        chosen = np.flatnonzero(eligible[index])
+        row = similarity[index, chosen]
+        if len(row) > k:
+            threshold = np.partition(row, len(row) - k)[len(row) - k]
             above = np.flatnonzero(row > threshold)
             level = np.flatnonzero(row == threshold)[: k - len(above)]  # ties: the first rows
-            chosen = np.concatenate([above, level])
-        else:
-            chosen = np.arange(width)
-        chosen = chosen[np.lexsort((chosen, -row[chosen]))]
-        values[index], columns[index] = row[chosen], chosen
+            best = np.concatenate([above, level])
+            chosen, row = chosen[best], row[best]
+        order = np.lexsort((chosen, -row))
+        values[index, : len(order)], columns[index, : len(order)] = row[order], chosen[order]
     return values, columns
 
 
