@@ -19,8 +19,14 @@ PARTS = (  # name, script, its arguments, seconds that it takes at most on an H2
     ("encoding vit-base", "encoding", ["--size", "vit-base"], 90),
     ("training_step 256 compiled", "training_step", ["--batch-size", "256", "--compile", "--without-official"], 90),
     ("training_step 64", "training_step", ["--batch-size", "64"], 45),
-    ("training_step 1024", "training_step", ["--batch-size", "1024", "--steps", "3", "--without-official"], 60),
-    ("training_step 256 one part", "training_step", ["--length-chunks", "1", "--without-official"], 45),
+    (
+        "training_step 1024",
+        "training_step",
+        ["--batch-size", "1024", "--steps", "3", "--length-chunks", "4", "--without-official"],
+        60,
+    ),
+    ("training_step 256 two parts", "training_step", ["--length-chunks", "2", "--without-official"], 45),
+    ("training_step 256 four parts", "training_step", ["--length-chunks", "4", "--without-official"], 45),
     ("encoding vit-tiny", "encoding", ["--size", "vit-tiny"], 45),
 )
 

@@ -8,7 +8,7 @@
 | official | its loop: data loader, tokenizer, model in float32, loss, Adam, scheduler, `loss.item()` |
 | ours | our loop: plan, batch, model (`--precision`), loss, gradient clipping, AdamW |
 | ours_step_alone | the same on one batch that is there already: the difference to `ours` is what the data costs |
-| ours_one_part | `length_chunks=1`: cut to the longest clip of the batch alone |
+| ours_one_part | `length_chunks=1`: cut to the longest clip of the batch alone, where `ours` has several parts |
 
 Same sizes, same clips with HumanML3D's lengths, same captions, every pair seen once. FLOP are those that the products
 of the step need after padding has been cut off (`model`), and those of the official step (`official_model`): the first
@@ -259,7 +259,7 @@ def main(arguments=None) -> dict | None:
     parser.add_argument("--size", choices=tuple(models.SIZES), help="default: vit-base on a GPU, vit-tiny on a CPU")
     parser.add_argument("--batch-size", type=int, help="default: 256 on a GPU, 32 on a CPU")
     parser.add_argument("--steps", type=int, help="an epoch's; default: 8 on a GPU, 1 on a CPU")
-    parser.add_argument("--length-chunks", type=int, default=4, help="of ours (default: %(default)s)")
+    parser.add_argument("--length-chunks", type=int, help="of ours; default: 1 on a GPU, 4 on a CPU")
     parser.add_argument(
         "--precision", choices=("no", "bf16", "auto"), help="of ours; default: auto on a GPU, no on a CPU"
     )
@@ -272,6 +272,7 @@ def main(arguments=None) -> dict | None:
     options.size = options.size or ("vit-base" if on_gpu else "vit-tiny")
     options.batch_size = options.batch_size or (256 if on_gpu else 32)
     options.steps = options.steps or (8 if on_gpu else 1)
+    options.length_chunks = options.length_chunks or (1 if on_gpu else 4)
     if options.precision == "auto" or (on_gpu and not options.precision):
         options.precision = "bf16" if models.has_bfloat16(options.device) else "no"
     options.precision = options.precision or "no"

@@ -232,7 +232,7 @@ def test_startup_reads_a_fresh_process():
 def test_gpu_parts_import_no_data_sets():
     code = "import json, sys\nsys.modules['datasets'] = sys.modules['evaluate'] = sys.modules['cv2'] = None\n"
     code += "from benchmarks import gpu\n"
-    code += "names = ['training_step 256 one part', 'encoding vit-tiny']\n"
+    code += "names = ['training_step 256 four parts', 'encoding vit-tiny']\n"
     code += "report = "
     code += "gpu.main(['--small', '--device', 'cpu', '--repeats', '1', '--only', *names])\n"
     parts = startup.fresh(code + "print(json.dumps(report['parts']))")
