@@ -31,6 +31,7 @@ VARIANTS = {  # name -> settings over those of the recipe
     "batches of 256": {"batch_size": 256},
     "windows of at least 70 %": {"sub_crop": 0.7},
     "half of the clips mirrored": {"mirror": 0.5},
+    "towers of the official size": real_training.OFFICIAL_SIZES,
 }
 SCORE = ("t2m/R@1", "m2t/R@1", "t2m/R@10", "m2t/R@10")
 
