@@ -1,6 +1,7 @@
 """The parts of training against second routes: batches and the extractor, captions and tokenizers, steps and gradients."""
 
 import copy
+import itertools
 import json
 
 import numpy as np
@@ -28,7 +29,7 @@ from modeling_motionpatch.training import (
     plain_step,
     train_tokenizer,
 )
-from modeling_motionpatch.training.batches import BatchMaker, steps_per_epoch
+from modeling_motionpatch.training.batches import BatchMaker, least_padding, steps_per_epoch
 from modeling_motionpatch.training.build import build_model
 from modeling_motionpatch.training.captions import CaptionTable
 from modeling_motionpatch.training.clips import MotionStore, load_tables, mirror_motion
@@ -138,6 +139,23 @@ def test_batches_are_the_extractors(folder, tmp_path, preset):
         assert not batch["motion_attention_mask"][:, mask.shape[1] :].any()
     else:
         assert mask is None and height == extractor.max_frames
+
+
+def test_parts_hold_the_least_padding():
+    """Against all ways of cutting a few sorted lengths."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        lengths, count = np.sort(rng.integers(1, 7, rng.integers(1, 9))), int(rng.integers(1, 6))
+
+        def cost(sizes, lengths=lengths):
+            return sum(len(part) * part[-1] for part in np.split(lengths, np.cumsum(sizes)[:-1]) if len(part))
+
+        bounds = itertools.combinations_with_replacement(range(len(lengths) + 1), count - 1)
+        every = [np.diff([0, *inner, len(lengths)]) for inner in bounds]
+        sizes = least_padding(lengths, count)
+        assert len(sizes) == count and sum(sizes) == len(lengths) and sizes[-1] > 0
+        assert sizes == sorted(sizes, key=bool), "empty ones first"
+        assert cost(sizes) == min(map(cost, every))
 
 
 def test_nothing_is_masked_where_all_rows_are_full(folder, tmp_path):

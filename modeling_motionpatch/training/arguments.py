@@ -139,7 +139,8 @@ class TrainArguments:
         None, "two-pass cached loss: at most this many pairs a process at once, for batches beyond memory"
     )
     length_chunks: int = knob(
-        1, "split each batch by length into this many parts that are each cut to their longest clip and caption"
+        1,
+        "split each batch by length into this many parts, each cut to its longest clip and caption, with the least padding",
     )
     dedupe_texts: bool = knob(
         True, "embed a caption that occurs several times in a batch once; with dropout the copies share their mask"

@@ -129,8 +129,9 @@ class BatchMaker:
         if self.args.chunk_size is not None:
             count = max(count, -(-len(rows) // self.args.chunk_size))
         count = min(count, len(rows))
-        motion_parts, motion_order = _by_length(self.store.rows(plan.frames[rows]), count)
-        text_parts, text_place = _by_length(self.table.lengths[distinct], count)
+        equal = self.args.chunk_size is not None  # parts are then as small as memory asks for
+        motion_parts, motion_order = _by_length(self.store.rows(plan.frames[rows]), count, equal)
+        text_parts, text_place = _by_length(self.table.lengths[distinct], count, equal)
         parts = []
         for motion, text in zip(motion_parts, text_parts):
             motions = texts = None
@@ -159,7 +160,7 @@ class BatchMaker:
         )
 
 
-def _by_length(lengths: np.ndarray, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _by_length(lengths: np.ndarray, count: int, equal: bool) -> tuple[list[np.ndarray], np.ndarray]:
     """Positions sorted by length in `count` parts (empty ones first), and where each position went."""
     if count == 1:
         order = np.arange(len(lengths))
@@ -167,8 +168,37 @@ def _by_length(lengths: np.ndarray, count: int) -> tuple[list[np.ndarray], np.nd
         order = np.argsort(lengths, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    sizes = [len(part) for part in np.array_split(order, count)][::-1]  # the last part is never empty
+    if equal or count == 1:
+        sizes = [len(part) for part in np.array_split(order, count)][::-1]  # the last part is never empty
+    else:
+        sizes = least_padding(lengths[order], count)
     return np.split(order, np.cumsum(sizes)[:-1]), place
 
 
-__all__ = ["Batch", "BatchMaker", "Plan", "Planner", "steps_per_epoch"]
+def least_padding(lengths: np.ndarray, count: int) -> list[int]:
+    """Sizes of `count` parts of sorted lengths, each as long as its longest, that hold the least padding.
+
+    Args:
+        lengths (`np.ndarray` of shape `(n,)`): Ascending, n > 0.
+        count (`int`): Parts; where fewer do as well, those in front are empty.
+    """
+    values, counts = np.unique(lengths, return_counts=True)
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    # Cost of one part from each value to each, then the best of k parts for the first j values, k by k.
+    part = np.full((len(ends), len(ends)), np.inf)
+    first, last = np.triu_indices(len(ends), 1)
+    part[first, last] = (ends[last] - ends[first]) * values[last - 1]
+    best = np.where(np.arange(len(ends)) == 0, 0.0, np.inf)
+    choices = []
+    for _ in range(min(count, len(values))):
+        total = best[:, None] + part
+        choices.append(total.argmin(axis=0))
+        best = total.min(axis=0)
+    bounds = [len(values)]
+    for choice in reversed(choices):
+        bounds.append(int(choice[bounds[-1]]))
+    sizes = np.diff(ends[bounds[::-1]]).tolist()
+    return [0] * (count - len(sizes)) + sizes
+
+
+__all__ = ["Batch", "BatchMaker", "Plan", "Planner", "least_padding", "steps_per_epoch"]
