@@ -224,6 +224,15 @@ def ratios(
     }
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 natively."""
+    import torch
+
+    from modeling_motionpatch.embedding_motionpatch import fast_dtype
+
+    return fast_dtype(device) is torch.bfloat16
+
+
 # --------------------------------------------------------------------------------------------------------------------
 # Made-up input
 

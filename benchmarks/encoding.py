@@ -47,7 +47,7 @@ def run(options) -> dict:
         results["ours_bfloat16"] = encode_motion(half, default, motions, batch_size=options.batch_size)
 
     sides = {"same_embeddings": same, "ours": ours}
-    if models.has_bfloat16(device):
+    if common.has_bfloat16(device):
         half = copy.deepcopy(model).to(torch.bfloat16)
         sides["ours_bfloat16"] = ours_bfloat16
     note = None

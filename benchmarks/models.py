@@ -28,15 +28,6 @@ VOCAB_SIZE = 30522  # of distilbert-base-uncased; the table of embeddings counts
 DROPOUT = 0.5
 
 
-def has_bfloat16(device: str) -> bool:
-    """Whether a device multiplies bfloat16 natively."""
-    import torch
-
-    from modeling_motionpatch.embedding_motionpatch import fast_dtype
-
-    return fast_dtype(device) is torch.bfloat16
-
-
 def make_tokenizer(captions):
     """A WordPiece tokenizer of made-up captions."""
     from modeling_motionpatch.training import train_tokenizer

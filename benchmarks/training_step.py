@@ -35,7 +35,7 @@ def matmul_rate(device: str, seconds: float = 0.5) -> dict[str, float]:
 
     size = 8192 if device == "cuda" else 1024
     rates = {}
-    for name in ("bfloat16", "float32") if models.has_bfloat16(device) else ("float32",):
+    for name in ("bfloat16", "float32") if common.has_bfloat16(device) else ("float32",):
         a, b = torch.randn(2, size, size, device=device, dtype=getattr(torch, name))
         a @ b
         best, spent = float("inf"), 0.0
@@ -273,9 +273,9 @@ def main(arguments=None) -> dict | None:
     options.batch_size = options.batch_size or (256 if on_gpu else 32)
     options.steps = options.steps or (8 if on_gpu else 1)
     options.length_chunks = options.length_chunks or (1 if on_gpu else 4)
-    if options.precision == "auto" or (on_gpu and not options.precision):
-        options.precision = "bf16" if models.has_bfloat16(options.device) else "no"
-    options.precision = options.precision or "no"
+    options.precision = options.precision or ("auto" if on_gpu else "no")
+    if options.precision == "auto":
+        options.precision = "bf16" if common.has_bfloat16(options.device) else "no"
     if options.worker:
         worker(options)
         return None

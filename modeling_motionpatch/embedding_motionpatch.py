@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from .geometry_motionpatch import MIN_FRAMES, check_fps, check_joints, resample_joints
+from .geometry_motionpatch import MIN_FRAMES, check_fps, check_joints
 from .skeletons_motionpatch import Skeleton, get_skeleton
 
 
@@ -95,9 +95,7 @@ def cut_take(
     joints = check_joints(joints, skeleton, feature_extractor.num_persons, name)
     duration = len(joints) / fps
     rate = feature_extractor.fps
-    resampled = resample_joints(joints, fps, rate, feature_extractor.resampling)
-    if len(resampled) < MIN_FRAMES:
-        feature_extractor.prepare([joints], skeleton, fps)  # says so
+    resampled = feature_extractor.resample(joints, fps, name)
     spans = window_spans(len(resampled), window, stride)
     clips = feature_extractor.prepare([resampled[a:b] for a, b in spans], skeleton, rate)
     if len(spans) == 1:
@@ -128,7 +126,7 @@ def fast_dtype(device="cpu") -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
-        known = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}  # from torch 2.10
+        known = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}  # absent in older torch
         native = known.get("avx512_bf16", False) or known.get("amx_bf16", False)
     return torch.bfloat16 if native else torch.float32
 
@@ -287,15 +285,12 @@ def encode_clips(
 
 def _batches(clips: Iterator[Clip], extractor, batch_size: int, pinned: bool) -> Iterator[tuple[list, dict, bool]]:
     """Rows within a pool, the model's inputs, and whether the pool ends with them."""
-    token_frames = 1 if extractor.input_kind == "frames" else extractor.patch_size
     for pool in _pools(clips, batch_size * POOL_BATCHES):
         frames = [channels.shape[1] for channels, _ in pool]
         order = sorted(range(len(pool)), key=frames.__getitem__)
         for first in range(0, len(order), batch_size):
             chosen = order[first : first + batch_size]
-            height = extractor.max_frames
-            if extractor.padding == "mask":  # zeros that are attended to have to be there
-                height = min(height, -(-frames[chosen[-1]] // token_frames) * token_frames)
+            height = extractor.height(frames[chosen[-1]])
             inputs = dict(extractor.pad([pool[index] for index in chosen], return_tensors="pt", num_frames=height))
             if "motion_attention_mask" in inputs and inputs["motion_attention_mask"].all():
                 del inputs["motion_attention_mask"]  # attention is faster where nothing is masked

@@ -6,7 +6,6 @@ and z a Vision Transformer reads as red, green and blue (paper, Sec. 3.1). All p
 
 import inspect
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
@@ -193,6 +192,17 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         """Points across all body parts, 5 * N."""
         return len(self.part_order) * self.patch_size
 
+    @property
+    def token_frames(self) -> int:
+        """Frames of a token: N of a patch, or one for `input_kind="frames"`."""
+        return 1 if self.input_kind == "frames" else self.patch_size
+
+    def height(self, frames: int) -> int:
+        """Frames of a batch whose longest clip has so many: no more rows than it fills where padding is masked."""
+        if self.padding != "mask":  # zeros that are attended to have to be there
+            return self.max_frames
+        return min(self.max_frames, -(-frames // self.token_frames) * self.token_frames)
+
     def fit(self, motions, skeleton=None, fps=None) -> "MotionPatchFeatureExtractor":
         """Computes mean and standard deviation over all frames of `motions` (of the training split alone).
 
@@ -208,7 +218,6 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         total = squares = count = 0
         for channels, of_skeleton in self._prepare(motions, skeleton, fps):
             if self.normalization == "joint":
-                self._check_own(of_skeleton)
                 values, weight = channels.reshape(3, -1, channels.shape[-1]), 1
             else:
                 values = np.moveaxis(self._to_points(channels, of_skeleton), -3, 0)
@@ -247,14 +256,9 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             joints = check_joints(motion, of_skeleton, self.num_persons, name)
             if index == 0 and not self.reference_length:  # one speaks for all that are given together
                 warn_of_size(joints, of_skeleton)
-            if rate != self.fps:
-                given = len(joints)
-                joints = resample_joints(joints, rate, self.fps, self.resampling)
-                if len(joints) < MIN_FRAMES:
-                    raise MotionInputError(
-                        f"The {name} of {given} frames at {rate:g} fps is shorter than {MIN_FRAMES} frames at {self.fps:g} "
-                        "fps; give a longer one, or check `fps`."
-                    )
+            if self.normalization == "joint" or self.input_kind == "frames":
+                self._check_own(of_skeleton)
+            joints = self.resample(joints, rate, name)
             if self.do_canonicalize:
                 scale = 1.0
                 if self.reference_length:
@@ -263,6 +267,22 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
                 yield canonical_channels(joints, of_skeleton, scale), of_skeleton
             else:
                 yield np.ascontiguousarray(joints.transpose(-1, *range(joints.ndim - 1))), of_skeleton
+
+    def resample(self, joints: np.ndarray, fps: float, name: str = "motion") -> np.ndarray:
+        """A checked motion at `fps` -> at the extractor's rate.
+
+        Raises:
+            MotionInputError: Too few frames are left; `name` is what the message calls the motion.
+        """
+        if fps == self.fps:
+            return joints
+        resampled = resample_joints(joints, fps, self.fps, self.resampling)
+        if len(resampled) < MIN_FRAMES:
+            raise MotionInputError(
+                f"The {name} of {len(joints)} frames at {fps:g} fps is shorter than {MIN_FRAMES} frames at {self.fps:g} "
+                "fps; give a longer one, or check `fps`."
+            )
+        return resampled
 
     def _as_lists(self, motions, skeleton, fps):
         """One motion or many, with one skeleton and rate for all or one each -> three lists of the same length."""
@@ -309,8 +329,6 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         if kept is None or kept[0] is not self.mean or kept[1] is not self.std:  # they may have been replaced
             by_joint, mean, std = self.normalization == "joint", None, None
             if normalize:
-                if by_joint:
-                    self._check_own(skeleton)
                 mean, std = self._statistics(skeleton.num_joints if by_joint else self.num_points)
             made = PointMap(skeleton, self.patch_size, self.part_order, self.interpolation, mean, std, by_joint)
             kept = self._maps[skeleton, normalize] = (*statistics, made)
@@ -349,7 +367,6 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         """(3, T, J) -> (3, T, W), or (3, T, P, J) -> (P, 3, T, W): z-scored, interpolated; its beginning where `out` ends."""
         if self.input_kind == "patches":
             return self._to_points(channels, skeleton, self.normalization != "none", affine, out)
-        self._check_own(skeleton)
         mean, std = self._statistics(channels.shape[-1])
         frames = np.moveaxis(channels, 2, 0) if channels.ndim == 4 else channels
         frames = frames[..., : frames.shape[-2] if out is None else out.shape[-2], :]
@@ -398,11 +415,7 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
         Raises:
             MotionInputError: A motion that cannot be read; its message says which and why.
         """
-        prepared = list(self._prepare(motions, skeleton, fps))
-        if self.normalization == "joint" or self.input_kind == "frames":
-            for _, of_skeleton in prepared:
-                self._check_own(of_skeleton)
-        return prepared
+        return list(self._prepare(motions, skeleton, fps))
 
     def pad(
         self,
@@ -417,37 +430,24 @@ class MotionPatchFeatureExtractor(FeatureExtractionMixin):
             return_tensors (`"pt"` or `"np"`, *optional*): numpy by default.
             num_frames (`int`, *optional*): Height of the batch instead of `max_frames`, a multiple of the patch size.
         """
-        affine = self._affine_of_all(prepared)
-        clips = [partial(self._normalized, *clip, of_clip) for clip, of_clip in zip(prepared, affine)]
-        lengths = [channels.shape[1] for channels, _ in prepared]
-        width = self.num_points if self.input_kind == "patches" else prepared[0][0].shape[-1]
-        people = () if self.num_persons == 1 else (self.num_persons,)
-        skeletons = [of_skeleton for _, of_skeleton in prepared]
         height = self.max_frames if num_frames is None else num_frames
-        return self._batch(clips, lengths, skeletons, return_tensors, (*people, 3, height, width))
-
-    def _batch(self, clips, lengths, skeletons, return_tensors, shape: tuple[int, ...]) -> BatchFeature:
-        """Functions that write clips of these lengths -> zero-padded (B, *shape), (..., 3, frames, W), and their mask.
-
-        Each clip is computed in its place, which is the only memory that is written.
-        """
-        height, people = shape[-2], shape[:-3]
-        token_frames = 1 if self.input_kind == "frames" else self.patch_size
-        columns = 1 if self.input_kind == "frames" else len(self.part_order)
-        values = np.empty((len(clips), *shape), dtype=np.float32)
-        mask = np.zeros((len(clips), *people, height // token_frames, columns), dtype=np.int64)
+        people = () if self.num_persons == 1 else (self.num_persons,)
+        width, columns = self.num_points, len(self.part_order)
+        if self.input_kind == "frames":
+            width, columns = prepared[0][0].shape[-1], 1
+        # Each clip is computed in its place, which is the only memory that is written.
+        values = np.empty((len(prepared), *people, 3, height, width), dtype=np.float32)
+        mask = np.zeros((len(prepared), *people, height // self.token_frames, columns), dtype=np.int64)
         incomplete = False
-        for index, (write, length) in enumerate(zip(clips, lengths)):
-            length = min(length, height)
-            write(out=values[index, ..., :length, :])
+        for index, ((channels, skeleton), affine) in enumerate(zip(prepared, self._affine_of_all(prepared))):
+            length = min(channels.shape[1], height)
+            self._normalized(channels, skeleton, affine, values[index, ..., :length, :])
             values[index, ..., length:, :] = 0
-            rows = -(-length // token_frames) if self.padding == "mask" else None
+            rows = -(-length // self.token_frames) if self.padding == "mask" else None
             present = 1
-            if columns > 1:
-                chains = skeletons[index].chains
-                if not all(chains[part] for part in self.part_order):
-                    present = np.array([bool(chains[part]) for part in self.part_order], dtype=np.int64)
-                    incomplete = True
+            if columns > 1 and not all(skeleton.chains[part] for part in self.part_order):
+                present = np.array([bool(skeleton.chains[part]) for part in self.part_order], dtype=np.int64)
+                incomplete = True
             mask[index, ..., :rows, :] = present
         data = {"motion_values": values}
         if self.padding == "mask" or incomplete:

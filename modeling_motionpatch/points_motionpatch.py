@@ -49,11 +49,10 @@ class PointMap:
             else:
                 present = np.repeat([bool(skeleton.chains[part]) for part in part_order], num_points)
                 self.scale = scale[:, None].astype(np.float32)  # (3, 1, W)
-                self.offsets = (mean.T * scale * present)[:, None].astype(np.float32)
+                self.offsets = _tall((mean.T * scale * present)[:, None].astype(np.float32))
         if interpolation != "arc_length":
             factors, offsets = self._finish(points_matrix(*self.chains))
-            self.fixed = factors, _tall(offsets)
-        self.offsets = _tall(self.offsets)
+            self.fixed = factors, offsets if self.joint_mean is None else _tall(offsets)
 
     def of(self, channels: "np.ndarray | list[np.ndarray]"):
         """Factors and offsets for one motion `(3, T, J)`, or for each of a list.
@@ -88,9 +87,9 @@ def subtract_offsets(points: np.ndarray, offsets: np.ndarray | None) -> None:
         points -= offsets[:, : rows if rows <= offsets.shape[1] else 1]
 
 
-def _tall(offsets: np.ndarray | None) -> np.ndarray | None:
+def _tall(offsets: np.ndarray) -> np.ndarray:
     """(3, 1, W) -> (3, TALL, W): numpy subtracts whole blocks in half the time that rows of 80 numbers take."""
-    return None if offsets is None else np.repeat(offsets, TALL, axis=1)
+    return np.repeat(offsets, TALL, axis=1)
 
 
 __all__ = ["PointMap", "subtract_offsets"]

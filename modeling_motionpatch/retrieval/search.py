@@ -89,12 +89,11 @@ def top_k(blocks: Sequence[np.ndarray], queries: np.ndarray, k: int) -> tuple[np
         return scores, rows
     for first in range(0, len(queries), BLOCK_QUERIES):
         some = torch.from_numpy(np.ascontiguousarray(queries[first : first + BLOCK_QUERIES], dtype=np.float32))
-        best = [np.empty((len(some), 0), np.float32), np.empty((len(some), 0), np.int64)]
+        best = scores[first : first + len(some)], rows[first : first + len(some)]
         for offset, chunk in row_chunks(blocks):
             similarity = _similarity(some, chunk)
             # Only rows above the k-th best score so far can still enter; few are after the first blocks.
-            floor = best[0][:, -1] if best[0].shape[1] == k else np.full(len(some), -np.inf, np.float32)
-            above = similarity > floor[:, None]
+            above = similarity > best[0][:, -1:]
             if above.any():
                 values, columns = _best_columns(similarity, above, min(k, similarity.shape[1]))
                 best = _merge(best, (values, columns + offset), k)
@@ -148,7 +147,7 @@ def _as_tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def _best_columns(similarity: np.ndarray, eligible: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest eligible entries of each row, best first, equal ones from left to right; -inf where there are fewer."""
+    """The k largest eligible entries of each row, best first, equal ones from left to right; then -inf."""
     values = np.full((len(similarity), k), -np.inf, np.float32)
     columns = np.zeros((len(similarity), k), np.int64)
     for index in range(len(similarity)):

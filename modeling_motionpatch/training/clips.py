@@ -135,7 +135,7 @@ class MotionStore:
         self.points = points
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        self.token_frames = 1 if extractor.input_kind == "frames" else extractor.patch_size
+        self.token_frames = extractor.token_frames
         present = {s: [bool(s.chains[part]) for part in extractor.part_order] for s in set(skeletons)}
         present = np.array([present[skeleton] for skeleton in skeletons]).reshape(len(skeletons), -1)
         if extractor.input_kind == "frames":
@@ -175,7 +175,7 @@ class MotionStore:
         return -(-np.minimum(frames, self.extractor.max_frames) // self.token_frames)
 
     def batch(self, clips: np.ndarray, starts: np.ndarray, frames: np.ndarray, device=None):
-        """Windows of clips -> `motion_values` float32 `(B, [persons,] 3, T, W)` and `motion_attention_mask`, or `None` for all ones.
+        """Windows of clips -> `motion_values` float32 `(B, [persons,] 3, T, W)`, and their mask or `None` for all ones.
 
         Args:
             clips (`np.ndarray` of shape `(B,)`): Which clips.
@@ -186,7 +186,7 @@ class MotionStore:
         masked = self.extractor.padding == "mask"
         frames = np.minimum(frames, self.extractor.max_frames)
         rows = self.rows(frames)
-        height = int(rows.max()) * self.token_frames if masked else self.extractor.max_frames
+        height = self.extractor.height(int(frames.max()))
         length = torch.from_numpy(frames).to(source)
         first = torch.from_numpy(self.offsets[clips] + starts).to(source)
         position = torch.arange(height, device=source)
